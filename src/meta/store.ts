@@ -149,6 +149,8 @@ export interface MetaStore {
     change: AttributeChange,
     tag?: RequestTag,
   ): MaybePromise<InodeRecord>;
+  /** A listing's or readlink's access time: changes nothing else. */
+  touchAtime(inode: InodeId, atime: Timespec): MaybePromise<void>;
   /** Block 0 exists now: the record is born, a symlink's target leaves it. Repeating it changes nothing. */
   confirmBorn(inode: InodeId): MaybePromise<void>;
   /** A writer's close: stores the report and marks the record born. A lower `dataVersion` than stored is ignored. */

@@ -1,0 +1,57 @@
+/** The vocabulary between the VFS and the engines that bring it to a mount point. */
+import type { Timespec } from '../clock.ts';
+import type { HandleId, InodeId } from '../ids.ts';
+import type { Stat } from '../stat.ts';
+
+/** The process on whose behalf an operation runs. */
+export interface Caller {
+  readonly uid: number;
+  readonly gid: number;
+  readonly pid: number;
+  /** Aborted when the process is interrupted; whatever waits for another node gives up with EINTR. */
+  readonly signal?: AbortSignal;
+}
+
+/** An inode that a name led to. */
+export interface Entry {
+  readonly inode: InodeId;
+  readonly stat: Stat;
+}
+
+/** An open file or directory. */
+export interface Opened {
+  readonly handle: HandleId;
+}
+
+/** A change by chmod, chown, truncate and utimensat; what is absent stays. */
+export interface SetAttributes {
+  permissions?: number;
+  uid?: number;
+  gid?: number;
+  sizeBytes?: number;
+  atime?: Timespec | 'now';
+  mtime?: Timespec | 'now';
+  /** The kernel leaves dropping of set-uid and set-gid to us: the caller may not keep them. */
+  dropPrivilegeBits?: boolean;
+}
+
+/** What open(2) was asked for, as far as the VFS cares. */
+export interface OpenMode {
+  readonly truncate: boolean;
+  /** open(2) by a caller whose truncation must drop set-uid and set-gid. */
+  readonly dropPrivilegeBits?: boolean;
+}
+
+/** Receives directory entries; returns false when the page is full and the entry was not taken. */
+export interface DirectorySink {
+  /** `offset` is where the listing goes on after this entry. */
+  add(entry: { name: Buffer; inode: InodeId; type: number; offset: number; stat?: Stat }): boolean;
+}
+
+/** Figures of statfs(2). */
+export interface FileSystemUsage {
+  readonly capacityBytes: number;
+  readonly freeBytes: number;
+  readonly inodes: number;
+  readonly freeInodes: number;
+}

@@ -1,0 +1,81 @@
+/** Extended attributes: which names and values may be, and block 0 as the place where they are. */
+import type { BlockStore, XattrMode } from '../blocks/store.ts';
+import { FsError } from '../errno.ts';
+import type { InodeId } from '../ids.ts';
+import type { MetaStore } from '../meta/store.ts';
+import { type Task, wait } from '../task.ts';
+import { mergeStat } from './attributes.ts';
+
+/** XATTR_NAME_MAX and XATTR_SIZE_MAX of linux/limits.h. */
+const MAX_NAME_BYTES = 255;
+const MAX_VALUE_BYTES = 65_536;
+
+/** Namespaces of xattr(7) that we keep; `system.` (ACLs) is not among them. */
+const NAMESPACES = ['user.', 'trusted.', 'security.'] as const;
+
+export class ExtendedAttributes {
+  readonly #meta: MetaStore;
+  readonly #blocks: BlockStore;
+
+  constructor(stores: { meta: MetaStore; blocks: BlockStore }) {
+    this.#meta = stores.meta;
+    this.#blocks = stores.blocks;
+  }
+
+  /** ENODATA; EOPNOTSUPP outside the namespaces that we keep. */
+  *get(inode: InodeId, name: Buffer): Task<Buffer> {
+    requireSupported(name);
+    if (!(yield* this.#hasBlock0(inode))) throw new FsError('ENODATA');
+    return yield* wait(this.#blocks.getXattr(inode, name));
+  }
+
+  /** EEXIST and ENODATA by `mode`; ERANGE (name), E2BIG (value), ENOSPC, EOPNOTSUPP. */
+  *set(inode: InodeId, name: Buffer, value: Buffer, mode: XattrMode): Task<void> {
+    requireSupported(name);
+    if (name.length > MAX_NAME_BYTES) throw new FsError('ERANGE');
+    if (value.length > MAX_VALUE_BYTES) throw new FsError('E2BIG');
+    if (!(yield* this.#hasBlock0(inode))) {
+      if (mode === 'replace') throw new FsError('ENODATA');
+      yield* this.#createBlock0(inode);
+    }
+    yield* wait(this.#blocks.setXattr(inode, name, value, mode));
+  }
+
+  /** Names, each followed by NUL, as listxattr(2) returns them. */
+  *list(inode: InodeId): Task<Buffer> {
+    if (!(yield* this.#hasBlock0(inode))) return Buffer.alloc(0);
+    const names = yield* wait(this.#blocks.listXattr(inode));
+    const end = Buffer.of(0);
+    return Buffer.concat(names.flatMap((name) => [name, end]));
+  }
+
+  /** ENODATA, EOPNOTSUPP. */
+  *remove(inode: InodeId, name: Buffer): Task<void> {
+    requireSupported(name);
+    if (!(yield* this.#hasBlock0(inode))) throw new FsError('ENODATA');
+    yield* wait(this.#blocks.removeXattr(inode, name));
+  }
+
+  *#hasBlock0(inode: InodeId): Task<boolean> {
+    return (yield* wait(this.#blocks.readInner(inode))) !== undefined;
+  }
+
+  *#createBlock0(inode: InodeId): Task<void> {
+    const record = yield* wait(this.#meta.inode(inode));
+    const { target } = record;
+    yield* wait(
+      this.#blocks.createInner(inode, {
+        stat: mergeStat(record, undefined),
+        ...(target !== undefined && { target }),
+      }),
+    );
+    yield* wait(this.#meta.confirmBorn(inode));
+  }
+}
+
+function requireSupported(name: Buffer): void {
+  const text = name.toString('latin1');
+  if (!NAMESPACES.some((prefix) => text.startsWith(prefix) && text.length > prefix.length)) {
+    throw new FsError('EOPNOTSUPP', `extended attribute ${text}`);
+  }
+}
