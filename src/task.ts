@@ -27,26 +27,45 @@ export function* wait<T>(value: MaybePromise<T>): Task<T> {
 /**
  * Runs a task as far as it goes without waiting.
  * Returns the result itself if it never waited, else a promise of it; what the task throws in the first
- * turn is thrown here, later it rejects the promise.
+ * turn is thrown here, later it rejects the promise. `signalFor` is asked for a signal once the task waits: when
+ * that aborts, its reason is thrown at the place where the task waits, once; what the task then still does to
+ * tidy up may wait again.
  */
-export function runTask<T>(task: Task<T>): MaybePromise<T> {
+export function runTask<T>(task: Task<T>, signalFor?: () => AbortSignal): MaybePromise<T> {
   const step = task.next();
-  return step.done === true ? step.value : resume(task, step.value);
+  return step.done === true ? step.value : resume(task, step.value, signalFor?.());
 }
 
-async function resume<T>(task: Task<T>, first: PromiseLike<unknown>): Promise<T> {
+async function resume<T>(
+  task: Task<T>,
+  first: PromiseLike<unknown>,
+  signal: AbortSignal | undefined,
+): Promise<T> {
   let pending = first;
+  let aborted = signal === undefined ? undefined : rejectionOnAbort(signal);
   for (;;) {
-    let step: IteratorResult<PromiseLike<unknown>, T>;
+    let value: unknown;
+    let failure: { error: unknown } | undefined;
     try {
-      const value = await pending;
-      step = task.next(value);
+      value = await (aborted === undefined ? pending : Promise.race([pending, aborted]));
     } catch (error) {
-      step = task.throw(error);
+      failure = { error };
     }
+    if (signal?.aborted === true) aborted = undefined;
+    const step = failure === undefined ? task.next(value) : task.throw(failure.error);
     if (step.done === true) return step.value;
     pending = step.value;
   }
+}
+
+function rejectionOnAbort(signal: AbortSignal): Promise<never> {
+  const rejection = new Promise<never>((_resolve, reject) => {
+    signal.addEventListener('abort', () => {
+      reject(signal.reason as Error);
+    });
+  });
+  rejection.catch(() => undefined); // Nobody may be waiting when it rejects.
+  return rejection;
 }
 
 /** Runs a task that must not wait, as inside a synchronous transaction; throws a TypeError if it does. */

@@ -8,8 +8,6 @@ export interface Caller {
   readonly uid: number;
   readonly gid: number;
   readonly pid: number;
-  /** Aborted when the process is interrupted; whatever waits for another node gives up with EINTR. */
-  readonly signal?: AbortSignal;
 }
 
 /** An inode that a name led to. */

@@ -1,0 +1,87 @@
+/** The handshake: what we ask of the kernel, and what it gets in answer to its INIT. Pure. */
+import {
+  type Decoded,
+  type Encoded,
+  FUSE_INIT_IN,
+  FUSE_INIT_OUT,
+  FUSE_KERNEL_VERSION,
+  InitFlag,
+  InitFlag2,
+  MAX_MINOR,
+  MIN_MINOR,
+} from './abi.ts';
+import type { Negotiated } from './request.ts';
+
+/** Largest FUSE_WRITE and FUSE_READ. */
+export const MAX_WRITE_BYTES = 1024 * 1024;
+
+const PAGE_BYTES = 4096;
+/** Requests that the kernel may have under way in the background (read-ahead, direct I/O), and when it calls that busy. */
+const MAX_BACKGROUND = 64;
+const CONGESTION_THRESHOLD = 48;
+
+/** Only flags that the session honours. Locks are left to the kernel until a server keeps them. */
+const WANTED_FLAGS =
+  InitFlag.FUSE_ASYNC_READ |
+  InitFlag.FUSE_ATOMIC_O_TRUNC |
+  InitFlag.FUSE_BIG_WRITES |
+  InitFlag.FUSE_DO_READDIRPLUS |
+  InitFlag.FUSE_READDIRPLUS_AUTO |
+  InitFlag.FUSE_ASYNC_DIO |
+  InitFlag.FUSE_PARALLEL_DIROPS |
+  InitFlag.FUSE_MAX_PAGES |
+  InitFlag.FUSE_CACHE_SYMLINKS |
+  InitFlag.FUSE_EXPLICIT_INVAL_DATA |
+  InitFlag.FUSE_HANDLE_KILLPRIV_V2 |
+  InitFlag.FUSE_INIT_EXT;
+
+const WANTED_FLAGS2 = InitFlag2.FUSE_DIRECT_IO_ALLOW_MMAP;
+
+/** The kernel speaks a protocol that this session does not. */
+export class UnsupportedProtocolError extends Error {
+  override name = 'UnsupportedProtocolError';
+}
+
+export interface Negotiation {
+  /** False when the kernel's major version is above ours: it will send INIT again with ours. */
+  readonly settled: boolean;
+  readonly negotiated: Negotiated;
+  readonly reply: Encoded<typeof FUSE_INIT_OUT>;
+}
+
+/** Answers an INIT; throws {@link UnsupportedProtocolError} for kernels older than protocol 7.31 (Linux 5.4). */
+export function negotiate(input: Decoded<typeof FUSE_INIT_IN>): Negotiation {
+  const { major, minor } = input;
+  if (major < FUSE_KERNEL_VERSION || (major === FUSE_KERNEL_VERSION && minor < MIN_MINOR)) {
+    throw new UnsupportedProtocolError(
+      `this kernel speaks FUSE ${major}.${minor}; imssfs needs ${FUSE_KERNEL_VERSION}.${MIN_MINOR} (Linux 5.4) or newer`,
+    );
+  }
+  const settled = major === FUSE_KERNEL_VERSION;
+  const flags = input.flags & WANTED_FLAGS;
+  const extended = (flags & InitFlag.FUSE_INIT_EXT) !== 0;
+  const negotiated: Negotiated = {
+    minor: settled ? Math.min(minor, MAX_MINOR) : MAX_MINOR,
+    flags: flags >>> 0,
+    flags2: extended ? (input.flags2 & WANTED_FLAGS2) >>> 0 : 0,
+  };
+  return { settled, negotiated, reply: replyFor(negotiated, input.max_readahead) };
+}
+
+function replyFor(negotiated: Negotiated, maxReadahead: number): Encoded<typeof FUSE_INIT_OUT> {
+  return {
+    major: FUSE_KERNEL_VERSION,
+    minor: negotiated.minor,
+    max_readahead: maxReadahead,
+    flags: negotiated.flags,
+    max_background: MAX_BACKGROUND,
+    congestion_threshold: CONGESTION_THRESHOLD,
+    max_write: MAX_WRITE_BYTES,
+    time_gran: 1,
+    max_pages: MAX_WRITE_BYTES / PAGE_BYTES,
+    map_alignment: 0,
+    flags2: negotiated.flags2,
+    max_stack_depth: 0,
+    request_timeout: 0,
+  };
+}

@@ -1,0 +1,472 @@
+/**
+ * One handler per FUSE operation: kernel words in, VFS calls, kernel words out. Handlers are tasks; the session
+ * runs them, sends what they return and then counts the lookups.
+ */
+import type { BlockLease, XattrMode } from '../../blocks/store.ts';
+import { FsError } from '../../errno.ts';
+import { type HandleId, type InodeId, ROOT_INODE } from '../../ids.ts';
+import { FileType, PERMISSION_MASK, type Stat } from '../../stat.ts';
+import type { Task } from '../../task.ts';
+import type { SetAttributes } from '../types.ts';
+import type { Entry } from '../types.ts';
+import type { Vfs } from '../vfs.ts';
+import {
+  type Encoded,
+  FopenFlag,
+  FUSE_ATTR_OUT,
+  FUSE_ENTRY_OUT,
+  FUSE_GETXATTR_OUT,
+  FUSE_OPEN_OUT,
+  FUSE_STATFS_OUT,
+  FUSE_WRITE_OUT,
+  OpenInFlag,
+  SetattrValid,
+  WriteFlag,
+} from './abi.ts';
+import {
+  attrFromStat,
+  dataReply,
+  DirectoryPage,
+  emptyReply,
+  structReply,
+  structsReply,
+} from './reply.ts';
+import type { Request, RequestOf } from './request.ts';
+
+/**
+ * How long the kernel may keep what we told it, in seconds. While this is the only mount, every change goes
+ * through this very kernel, so nothing can become stale.
+ */
+const VALID_SECONDS = 86_400;
+
+/** Open flags of fcntl.h (x86-64 and arm64 agree on these). */
+const O_EXCL = 0o200;
+const O_TRUNC = 0o1000;
+const O_APPEND = 0o2000;
+
+/** Flags of renameat2(2) and setxattr(2). */
+const RENAME_NOREPLACE = 1;
+const RENAME_EXCHANGE = 2;
+const XATTR_CREATE = 1;
+const XATTR_REPLACE = 2;
+
+/** Smallest space that an entry with a short name takes in a page: fuse_dirent and fuse_direntplus with 8 bytes. */
+const DIRENT_BYTES = 32;
+const DIRENT_PLUS_BYTES = 160;
+
+const NAME_MAX_BYTES = 255;
+const STATFS_UNIT_BYTES = 4096;
+
+export interface OperationContext {
+  readonly vfs: Vfs;
+}
+
+/** A finished operation, not sent yet. */
+export interface Reply {
+  readonly parts: readonly Buffer[];
+  /** Inodes that this reply tells the kernel of, once for each time. */
+  readonly lookups: readonly InodeId[];
+  /** A handle that this reply opens; to be released if the reply cannot be delivered. */
+  readonly opened?: HandleId;
+}
+
+const NO_LOOKUPS: readonly InodeId[] = [];
+
+/** Node 1 is the mount's root; every other node id is an inode number. */
+export function toInode({ vfs }: OperationContext, nodeid: number): InodeId {
+  return nodeid === ROOT_INODE ? vfs.root : (nodeid as InodeId);
+}
+
+function toNode({ vfs }: OperationContext, inode: InodeId): number {
+  return inode === vfs.root ? ROOT_INODE : inode;
+}
+
+type Handler<R> = (context: OperationContext, request: R, payload: BlockLease) => Task<Reply>;
+type Handlers = { readonly [O in Request['op']]?: Handler<RequestOf<O>> };
+
+/** The operation as a task that has not begun; undefined for what we do not implement (ENOSYS). */
+export function operationFor(
+  context: OperationContext,
+  request: Request,
+  payload: BlockLease,
+): Task<Reply> | undefined {
+  const handler = HANDLERS[request.op] as Handler<Request> | undefined;
+  return handler?.(context, request, payload);
+}
+
+const HANDLERS: Handlers = {
+  *LOOKUP(context, { header, names }) {
+    const parent = toInode(context, header.nodeid);
+    try {
+      return entryReply(context, header, yield* context.vfs.lookup(parent, names[0]));
+    } catch (error) {
+      if (error instanceof FsError && error.code === 'ENOENT') return negativeEntry(header);
+      throw error;
+    }
+  },
+
+  *GETATTR(context, { header }) {
+    return attrReply(header, yield* context.vfs.getattr(toInode(context, header.nodeid)));
+  },
+
+  *SETATTR(context, { header, input }) {
+    const inode = toInode(context, header.nodeid);
+    return attrReply(header, yield* context.vfs.setattr(inode, requestedAttributes(input)));
+  },
+
+  *READLINK(context, { header }) {
+    return plain(
+      dataReply(header.unique, [yield* context.vfs.readlink(toInode(context, header.nodeid))]),
+    );
+  },
+
+  *SYMLINK(context, { header, names: [name, target] }) {
+    const entry = { parent: toInode(context, header.nodeid), name };
+    return entryReply(context, header, yield* context.vfs.symlink(entry, target, header));
+  },
+
+  *MKNOD(context, { header, input, names }) {
+    const { uid, gid } = header;
+    const spec = { mode: input.mode, uid, gid, rdev: input.rdev };
+    const made = yield* context.vfs.make(
+      { parent: toInode(context, header.nodeid), name: names[0] },
+      spec,
+    );
+    return entryReply(context, header, made);
+  },
+
+  *MKDIR(context, { header, input, names }) {
+    const { uid, gid } = header;
+    const spec = { mode: FileType.DIRECTORY | (input.mode & PERMISSION_MASK), uid, gid };
+    const made = yield* context.vfs.make(
+      { parent: toInode(context, header.nodeid), name: names[0] },
+      spec,
+    );
+    return entryReply(context, header, made);
+  },
+
+  *UNLINK(context, { header, names }) {
+    yield* context.vfs.unlink({ parent: toInode(context, header.nodeid), name: names[0] });
+    return done(header);
+  },
+
+  *RMDIR(context, { header, names }) {
+    yield* context.vfs.rmdir({ parent: toInode(context, header.nodeid), name: names[0] });
+    return done(header);
+  },
+
+  *RENAME(context, { header, input, names }) {
+    return yield* rename(context, header, names, { newdir: input.newdir, flags: 0 });
+  },
+
+  *RENAME2(context, { header, input, names }) {
+    return yield* rename(context, header, names, input);
+  },
+
+  *LINK(context, { header, input, names }) {
+    const entry = { parent: toInode(context, header.nodeid), name: names[0] };
+    return entryReply(
+      context,
+      header,
+      yield* context.vfs.link(toInode(context, input.oldnodeid), entry),
+    );
+  },
+
+  *CREATE(context, { header, input, names }) {
+    const { uid, gid, unique } = header;
+    const entry = { parent: toInode(context, header.nodeid), name: names[0] };
+    const spec = { mode: FileType.REGULAR | (input.mode & PERMISSION_MASK), uid, gid };
+    const mode = { ...openMode(input), exclusive: (input.flags & O_EXCL) !== 0 };
+    const created = yield* context.vfs.create(entry, spec, mode);
+    const parts = [
+      structsReply(unique, [
+        [FUSE_ENTRY_OUT, entryValues(context, created)],
+        [FUSE_OPEN_OUT, openValues(created.handle)],
+      ]),
+    ];
+    return { parts, lookups: [created.inode], opened: created.handle };
+  },
+
+  *OPEN(context, { header, input }) {
+    const inode = toInode(context, header.nodeid);
+    return openReply(header, yield* context.vfs.open(inode, openMode(input)));
+  },
+
+  *READ(context, { header, input }) {
+    const range = { offset: input.offset, length: input.size };
+    return plain(dataReply(header.unique, yield* context.vfs.read(input.fh as HandleId, range)));
+  },
+
+  *WRITE(context, { header, input, data }, payload) {
+    const isWriteBack = (input.write_flags & WriteFlag.FUSE_WRITE_CACHE) !== 0;
+    const size = yield* context.vfs.write(input.fh as HandleId, {
+      offset: input.offset,
+      // Taken from this request, never from the handle: pages written back keep their offset.
+      append: !isWriteBack && (input.flags & O_APPEND) !== 0,
+      payload: { bytes: data, lease: payload },
+      dropPrivilegeBits: (input.write_flags & WriteFlag.FUSE_WRITE_KILL_SUIDGID) !== 0,
+    });
+    return single(structReply(header.unique, FUSE_WRITE_OUT, { size }));
+  },
+
+  *FLUSH(context, { header, input }) {
+    yield* context.vfs.flush(input.fh as HandleId);
+    return done(header);
+  },
+
+  *FSYNC(context, { header, input }) {
+    yield* context.vfs.flush(input.fh as HandleId);
+    return done(header);
+  },
+
+  *RELEASE(context, { header, input }) {
+    yield* context.vfs.release(input.fh as HandleId);
+    return done(header);
+  },
+
+  *OPENDIR(context, { header }) {
+    return openReply(header, yield* context.vfs.opendir(toInode(context, header.nodeid)));
+  },
+
+  *READDIR(context, { header, input }) {
+    return yield* readdir(context, header, input, false);
+  },
+
+  *READDIRPLUS(context, { header, input }) {
+    return yield* readdir(context, header, input, true);
+  },
+
+  *RELEASEDIR(context, { header, input }) {
+    yield* context.vfs.release(input.fh as HandleId);
+    return done(header);
+  },
+
+  // A directory's changes are stored when their operation returns.
+  *FSYNCDIR(_context, { header }) {
+    return done(header);
+  },
+
+  *SYNCFS(_context, { header }) {
+    return done(header);
+  },
+
+  *DESTROY(_context, { header }) {
+    return done(header);
+  },
+
+  *STATFS(context, { header }) {
+    const usage = yield* context.vfs.statfs();
+    const free = Math.floor(usage.freeBytes / STATFS_UNIT_BYTES);
+    return single(
+      structReply(header.unique, FUSE_STATFS_OUT, {
+        blocks: Math.floor(usage.capacityBytes / STATFS_UNIT_BYTES),
+        bfree: free,
+        bavail: free,
+        files: usage.inodes + usage.freeInodes,
+        ffree: usage.freeInodes,
+        bsize: STATFS_UNIT_BYTES,
+        namelen: NAME_MAX_BYTES,
+        frsize: STATFS_UNIT_BYTES,
+      }),
+    );
+  },
+
+  *ACCESS(context, { header, input }) {
+    yield* context.vfs.access(header, toInode(context, header.nodeid), input.mask);
+    return done(header);
+  },
+
+  *GETXATTR(context, { header, input, names }) {
+    const value = yield* context.vfs.xattrs.get(toInode(context, header.nodeid), names[0]);
+    return xattrReply(header, value, input.size);
+  },
+
+  *LISTXATTR(context, { header, input }) {
+    const list = yield* context.vfs.xattrs.list(toInode(context, header.nodeid));
+    return xattrReply(header, list, input.size);
+  },
+
+  *SETXATTR(context, { header, input, names, data }) {
+    const inode = toInode(context, header.nodeid);
+    yield* context.vfs.xattrs.set(inode, names[0], data, xattrMode(input.flags));
+    return done(header);
+  },
+
+  *REMOVEXATTR(context, { header, names }) {
+    yield* context.vfs.xattrs.remove(toInode(context, header.nodeid), names[0]);
+    return done(header);
+  },
+};
+
+type Header = Request['header'];
+
+function* rename(
+  context: OperationContext,
+  header: Header,
+  [oldName, newName]: readonly [Buffer, Buffer],
+  input: { newdir: number; flags: number },
+): Task<Reply> {
+  if ((input.flags & ~(RENAME_NOREPLACE | RENAME_EXCHANGE)) !== 0) throw new FsError('EINVAL');
+  yield* context.vfs.rename(
+    { parent: toInode(context, header.nodeid), name: oldName },
+    { parent: toInode(context, input.newdir), name: newName },
+    {
+      noReplace: (input.flags & RENAME_NOREPLACE) !== 0,
+      exchange: (input.flags & RENAME_EXCHANGE) !== 0,
+    },
+  );
+  return done(header);
+}
+
+function* readdir(
+  context: OperationContext,
+  header: Header,
+  input: { fh: number; offset: number; size: number },
+  withAttributes: boolean,
+): Task<Reply> {
+  const page = new DirectoryPage(input.size, withAttributes);
+  const lookups: InodeId[] = [];
+  const expectedEntries = Math.ceil(
+    input.size / (withAttributes ? DIRENT_PLUS_BYTES : DIRENT_BYTES),
+  );
+  yield* context.vfs.readdir(
+    input.fh as HandleId,
+    { offset: input.offset, expectedEntries, withAttributes },
+    {
+      add(entry) {
+        const { stat } = entry;
+        const known =
+          stat === undefined ? undefined : entryValues(context, { inode: entry.inode, stat });
+        const taken = page.add(entry, known);
+        if (taken && known !== undefined) lookups.push(entry.inode);
+        return taken;
+      },
+    },
+  );
+  return { parts: dataReply(header.unique, [page.bytes()]), lookups };
+}
+
+function requestedAttributes(input: RequestOf<'SETATTR'>['input']): SetAttributes {
+  const { valid } = input;
+  const has = (bit: number): boolean => (valid & bit) !== 0;
+  const change: SetAttributes = {};
+  if (has(SetattrValid.FATTR_MODE)) change.permissions = input.mode & PERMISSION_MASK;
+  if (has(SetattrValid.FATTR_UID)) change.uid = input.uid;
+  if (has(SetattrValid.FATTR_GID)) change.gid = input.gid;
+  if (has(SetattrValid.FATTR_SIZE)) change.sizeBytes = input.size;
+  if (has(SetattrValid.FATTR_ATIME)) {
+    change.atime = has(SetattrValid.FATTR_ATIME_NOW)
+      ? 'now'
+      : { seconds: input.atime, nanoseconds: input.atimensec };
+  }
+  if (has(SetattrValid.FATTR_MTIME)) {
+    change.mtime = has(SetattrValid.FATTR_MTIME_NOW)
+      ? 'now'
+      : { seconds: input.mtime, nanoseconds: input.mtimensec };
+  }
+  if (has(SetattrValid.FATTR_KILL_SUIDGID)) change.dropPrivilegeBits = true;
+  return change;
+}
+
+function openMode(input: { flags: number; open_flags: number }): {
+  truncate: boolean;
+  dropPrivilegeBits: boolean;
+} {
+  return {
+    truncate: (input.flags & O_TRUNC) !== 0,
+    dropPrivilegeBits: (input.open_flags & OpenInFlag.FUSE_OPEN_KILL_SUIDGID) !== 0,
+  };
+}
+
+function xattrMode(flags: number): XattrMode {
+  if (flags === 0) return 'either';
+  if (flags === XATTR_CREATE) return 'create';
+  if (flags === XATTR_REPLACE) return 'replace';
+  throw new FsError('EINVAL', `setxattr flags ${flags}`);
+}
+
+/** A size of 0 asks how large the value is; ERANGE when it is larger than the caller's buffer. */
+function xattrReply(header: Header, value: Buffer, sizeBytes: number): Reply {
+  if (sizeBytes === 0) {
+    return single(structReply(header.unique, FUSE_GETXATTR_OUT, { size: value.length }));
+  }
+  if (value.length > sizeBytes) throw new FsError('ERANGE');
+  return plain(dataReply(header.unique, [value]));
+}
+
+function entryValues(context: OperationContext, entry: Entry): Encoded<typeof FUSE_ENTRY_OUT> {
+  return {
+    nodeid: toNode(context, entry.inode),
+    generation: 0,
+    entry_valid: VALID_SECONDS,
+    attr_valid: VALID_SECONDS,
+    entry_valid_nsec: 0,
+    attr_valid_nsec: 0,
+    attr: attrFromStat(entry.stat),
+  };
+}
+
+function openValues(handle: HandleId): Encoded<typeof FUSE_OPEN_OUT> {
+  return { fh: handle, open_flags: FopenFlag.FOPEN_KEEP_CACHE, backing_id: 0 };
+}
+
+function entryReply(context: OperationContext, header: Header, entry: Entry): Reply {
+  const reply = structReply(header.unique, FUSE_ENTRY_OUT, entryValues(context, entry));
+  return { parts: [reply], lookups: [entry.inode] };
+}
+
+/** Node 0: the kernel remembers that there is no such name. */
+function negativeEntry(header: Header): Reply {
+  return single(structReply(header.unique, FUSE_ENTRY_OUT, NEGATIVE_ENTRY));
+}
+
+const EPOCH = { seconds: 0, nanoseconds: 0 };
+const NEGATIVE_ENTRY: Encoded<typeof FUSE_ENTRY_OUT> = {
+  nodeid: 0,
+  generation: 0,
+  entry_valid: VALID_SECONDS,
+  attr_valid: 0,
+  entry_valid_nsec: 0,
+  attr_valid_nsec: 0,
+  attr: attrFromStat({
+    inode: 0 as InodeId,
+    mode: 0,
+    nlink: 0,
+    uid: 0,
+    gid: 0,
+    rdev: 0,
+    sizeBytes: 0,
+    storedBytes: 0,
+    blockSizeBytes: 0,
+    atime: EPOCH,
+    mtime: EPOCH,
+    ctime: EPOCH,
+  }),
+};
+
+function attrReply(header: Header, stat: Stat): Reply {
+  return single(
+    structReply(header.unique, FUSE_ATTR_OUT, {
+      attr_valid: VALID_SECONDS,
+      attr_valid_nsec: 0,
+      attr: attrFromStat(stat),
+    }),
+  );
+}
+
+function openReply(header: Header, handle: HandleId): Reply {
+  const reply = structReply(header.unique, FUSE_OPEN_OUT, openValues(handle));
+  return { parts: [reply], lookups: NO_LOOKUPS, opened: handle };
+}
+
+function done(header: Header): Reply {
+  return single(emptyReply(header.unique));
+}
+
+function single(part: Buffer): Reply {
+  return { parts: [part], lookups: NO_LOOKUPS };
+}
+
+function plain(parts: readonly Buffer[]): Reply {
+  return { parts, lookups: NO_LOOKUPS };
+}

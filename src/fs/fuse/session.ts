@@ -1,0 +1,284 @@
+/**
+ * One FUSE connection: handshake, dispatch, INTERRUPT and FORGET. It reads from a {@link Device}, so tests drive it
+ * with bytes. Every request that expects a reply gets exactly one; what is local is answered in the turn that read it.
+ */
+import type { BlockLease } from '../../blocks/store.ts';
+import { Errno, errnoName, FsError } from '../../errno.ts';
+import { InvariantError } from '../../invariant.ts';
+import type { Logger } from '../../log.ts';
+import { isPromiseLike, runTask } from '../../task.ts';
+import type { Vfs } from '../vfs.ts';
+import { FUSE_INIT_OUT } from './abi.ts';
+import { describeReply, describeRequest } from './debug.ts';
+import type { Device } from './device.ts';
+import { negotiate, type Negotiation, UnsupportedProtocolError } from './negotiate.ts';
+import { type OperationContext, operationFor, type Reply, toInode } from './operations.ts';
+import { errorReply, structReply } from './reply.ts';
+import {
+  decodeRequest,
+  MalformedRequestError,
+  type Negotiated,
+  type Request,
+  type RequestHeader,
+  type RequestOf,
+} from './request.ts';
+
+/** So many requests are answered before sockets and timers get their turn. */
+const REQUESTS_PER_TURN = 16;
+
+/** Where the data of a FUSE_WRITE lands; a block store's leases, or plain memory. */
+export interface PayloadSource {
+  /** Memory of at least max_write + 4096 bytes, the session's until adopted or released. */
+  lease(): BlockLease;
+}
+
+export interface SessionOptions {
+  device: Device;
+  vfs: Vfs;
+  payloads: PayloadSource;
+  logger: Logger;
+  /** Logs a line for each request and reply, at level info. */
+  debug: boolean;
+}
+
+/** What the session tells its engine. */
+export interface SessionEvents {
+  /** The handshake is answered: the mount works. */
+  ready(negotiated: Negotiation): void;
+  /** The kernel has closed the connection; nothing more will come. */
+  gone(): void;
+  /** The session cannot go on. */
+  failed(error: Error): void;
+}
+
+/** A request whose answer waits for another node. */
+interface PendingRequest {
+  readonly controller: AbortController;
+  readonly payload: BlockLease;
+}
+
+export class Session {
+  readonly #device: Device;
+  readonly #vfs: Vfs;
+  readonly #payloads: PayloadSource;
+  readonly #logger: Logger;
+  readonly #debug: boolean;
+  readonly #events: SessionEvents;
+  readonly #pending = new Map<number, PendingRequest>();
+  readonly #context: OperationContext;
+  #negotiated: Negotiated = { minor: 0, flags: 0, flags2: 0 };
+  #payload: BlockLease;
+  #ended = false;
+
+  constructor(options: SessionOptions, events: SessionEvents) {
+    this.#device = options.device;
+    this.#vfs = options.vfs;
+    this.#payloads = options.payloads;
+    this.#logger = options.logger;
+    this.#debug = options.debug;
+    this.#events = events;
+    this.#payload = options.payloads.lease();
+    this.#context = { vfs: options.vfs };
+  }
+
+  /** Begins to serve. */
+  start(): void {
+    this.#device.watch({
+      onReadable: () => {
+        this.serve();
+      },
+      onGone: () => {
+        this.#end(() => {
+          this.#events.gone();
+        });
+      },
+      onBug: (error) => {
+        this.#fail(error);
+      },
+    });
+  }
+
+  /** How many requests wait for another node. */
+  get pendingCount(): number {
+    return this.#pending.size;
+  }
+
+  /** Answers the requests that are waiting, up to {@link REQUESTS_PER_TURN}. */
+  serve(): void {
+    for (let count = 0; count < REQUESTS_PER_TURN && !this.#ended; count++) {
+      const lengthBytes = this.#device.read(this.#payload.bytes);
+      if (lengthBytes === 0) return;
+      this.#receive(lengthBytes);
+    }
+  }
+
+  #receive(lengthBytes: number): void {
+    const message = { head: this.#device.head, payload: this.#payload.bytes, lengthBytes };
+    let request: Request;
+    try {
+      request = decodeRequest(message, this.#negotiated);
+    } catch (error) {
+      if (!(error instanceof MalformedRequestError)) throw error;
+      this.#logger.error({ err: error }, 'malformed request from the kernel');
+      if (error.header !== undefined)
+        this.#send(error.header, [errorReply(error.header.unique, Errno.EIO)]);
+      return;
+    }
+    if (this.#debug) this.#logger.info(describeRequest(request));
+    switch (request.op) {
+      case 'INIT':
+        this.#init(request);
+        break;
+      case 'FORGET':
+        this.#forget(request.header.nodeid, request.input.nlookup);
+        break;
+      case 'BATCH_FORGET':
+        for (const { nodeid, nlookup } of request.forgets) this.#forget(nodeid, nlookup);
+        break;
+      case 'INTERRUPT':
+        this.#pending.get(request.interruptedKey)?.controller.abort(new FsError('EINTR'));
+        break;
+      default:
+        this.#dispatch(request);
+    }
+  }
+
+  #init(request: RequestOf<'INIT'>): void {
+    const { unique } = request.header;
+    try {
+      const negotiation = negotiate(request.input);
+      const delivered = this.#send(request.header, [
+        structReply(unique, FUSE_INIT_OUT, negotiation.reply),
+      ]);
+      if (!negotiation.settled || delivered !== 0) return;
+      this.#negotiated = negotiation.negotiated;
+      this.#events.ready(negotiation);
+    } catch (error) {
+      if (!(error instanceof UnsupportedProtocolError)) throw error;
+      this.#send(request.header, [errorReply(unique, Errno.EPROTO)]);
+      this.#fail(error);
+    }
+  }
+
+  #forget(nodeid: number, count: number): void {
+    this.#vfs.references.forget(toInode(this.#context, nodeid), count);
+  }
+
+  #dispatch(request: Request): void {
+    const task = operationFor(this.#context, request, this.#payload);
+    if (task === undefined) {
+      this.#refuse(request, new FsError('ENOSYS'));
+      return;
+    }
+    try {
+      const outcome = runTask(task, () => this.#suspend(request));
+      if (isPromiseLike(outcome)) this.#finishLater(request, outcome);
+      else this.#answer(request, outcome);
+    } catch (error) {
+      this.#refuse(request, error);
+    }
+    if (this.#payload.adopted) this.#payload = this.#payloads.lease();
+  }
+
+  /** The request waits: its payload stays with it, and INTERRUPT can reach it. */
+  #suspend(request: Request): AbortSignal {
+    const controller = new AbortController();
+    this.#pending.set(request.header.uniqueKey, { controller, payload: this.#payload });
+    this.#payload = this.#payloads.lease();
+    return controller.signal;
+  }
+
+  #finishLater(request: Request, outcome: PromiseLike<Reply>): void {
+    const settled = (finish: () => void): void => {
+      const key = request.header.uniqueKey;
+      this.#pending.get(key)?.payload.release();
+      this.#pending.delete(key);
+      this.#guard(finish);
+    };
+    outcome.then(
+      (reply) => {
+        settled(() => {
+          this.#answer(request, reply);
+        });
+      },
+      (error: unknown) => {
+        settled(() => {
+          this.#refuse(request, error);
+        });
+      },
+    );
+  }
+
+  /** Sends a reply; only what the kernel has received counts as looked up or open. */
+  #answer(request: Request, reply: Reply): void {
+    const { header } = request;
+    if (this.#debug) this.#logger.info(describeReply(header.unique, 0, lengthOf(reply.parts)));
+    const errno = this.#send(header, reply.parts);
+    if (errno === 0) {
+      for (const inode of reply.lookups) this.#vfs.references.addLookup(inode);
+    } else if (reply.opened !== undefined) {
+      // The kernel will not release a handle that it never heard of.
+      const released = runTask(this.#vfs.release(reply.opened));
+      if (isPromiseLike(released)) released.then(undefined, this.#logFailure);
+    }
+  }
+
+  readonly #logFailure = (error: unknown): void => {
+    this.#logger.error({ err: error }, 'releasing an undelivered handle failed');
+  };
+
+  /** Answers a failed request with its errno; what is no expected failure is logged, a bug ends the session. */
+  #refuse(request: Request, error: unknown): void {
+    if (error instanceof InvariantError) throw error;
+    const { header } = request;
+    const errno = error instanceof FsError ? error.errno : Errno.EIO;
+    if (errno === Errno.EIO) {
+      this.#logger.error(
+        { err: error, request: describeRequest(request) },
+        'request failed with EIO',
+      );
+    }
+    if (this.#debug) this.#logger.info(describeReply(header.unique, errno, 0));
+    this.#send(header, [errorReply(header.unique, errno)]);
+  }
+
+  /** Returns 0 or the errno; ENOENT means that the kernel no longer waits for this reply. */
+  #send(header: RequestHeader, parts: readonly Buffer[]): number {
+    if (this.#ended) return Errno.ENODEV;
+    const errno = this.#device.write(parts);
+    if (errno !== 0 && errno !== Errno.ENOENT && errno !== Errno.ENODEV) {
+      this.#logger.error(
+        { errno: errnoName(errno), opcode: header.opcode },
+        'the kernel refused a reply',
+      );
+    }
+    return errno;
+  }
+
+  /** Runs what a promise calls back; a bug there must not vanish as an unhandled rejection. */
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    this.#end(() => {
+      this.#events.failed(error instanceof Error ? error : new Error(String(error)));
+    });
+  }
+
+  #end(tell: () => void): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#payload.release();
+    for (const { controller } of this.#pending.values()) controller.abort(new FsError('EINTR'));
+    tell();
+  }
+}
+
+function lengthOf(parts: readonly Buffer[]): number {
+  return parts.reduce((total, part) => total + part.length, 0);
+}
