@@ -1,16 +1,15 @@
 /** The handshake: what we ask of the kernel, and what it gets in answer to its INIT. Pure. */
 import {
-  type Decoded,
-  type Encoded,
-  FUSE_INIT_IN,
-  FUSE_INIT_OUT,
+  type FUSE_INIT_IN,
+  type FUSE_INIT_OUT,
   FUSE_KERNEL_VERSION,
   InitFlag,
   InitFlag2,
   MAX_MINOR,
   MIN_MINOR,
+  type Negotiated,
 } from './abi.ts';
-import type { Negotiated } from './request.ts';
+import type { Decoded } from './layout.ts';
 
 /** Largest FUSE_WRITE and FUSE_READ. */
 export const MAX_WRITE_BYTES = 1024 * 1024;
@@ -22,20 +21,20 @@ const CONGESTION_THRESHOLD = 48;
 
 /** Only flags that the session honours. Locks are left to the kernel until a server keeps them. */
 const WANTED_FLAGS =
-  InitFlag.FUSE_ASYNC_READ |
-  InitFlag.FUSE_ATOMIC_O_TRUNC |
-  InitFlag.FUSE_BIG_WRITES |
-  InitFlag.FUSE_DO_READDIRPLUS |
-  InitFlag.FUSE_READDIRPLUS_AUTO |
-  InitFlag.FUSE_ASYNC_DIO |
-  InitFlag.FUSE_PARALLEL_DIROPS |
-  InitFlag.FUSE_MAX_PAGES |
-  InitFlag.FUSE_CACHE_SYMLINKS |
-  InitFlag.FUSE_EXPLICIT_INVAL_DATA |
-  InitFlag.FUSE_HANDLE_KILLPRIV_V2 |
-  InitFlag.FUSE_INIT_EXT;
+  InitFlag.ASYNC_READ |
+  InitFlag.ATOMIC_O_TRUNC |
+  InitFlag.BIG_WRITES |
+  InitFlag.DO_READDIRPLUS |
+  InitFlag.READDIRPLUS_AUTO |
+  InitFlag.ASYNC_DIO |
+  InitFlag.PARALLEL_DIROPS |
+  InitFlag.MAX_PAGES |
+  InitFlag.CACHE_SYMLINKS |
+  InitFlag.EXPLICIT_INVAL_DATA |
+  InitFlag.HANDLE_KILLPRIV_V2 |
+  InitFlag.INIT_EXT;
 
-const WANTED_FLAGS2 = InitFlag2.FUSE_DIRECT_IO_ALLOW_MMAP;
+const WANTED_FLAGS2 = InitFlag2.DIRECT_IO_ALLOW_MMAP;
 
 /** The kernel speaks a protocol that this session does not. */
 export class UnsupportedProtocolError extends Error {
@@ -46,7 +45,7 @@ export interface Negotiation {
   /** False when the kernel's major version is above ours: it will send INIT again with ours. */
   readonly settled: boolean;
   readonly negotiated: Negotiated;
-  readonly reply: Encoded<typeof FUSE_INIT_OUT>;
+  readonly reply: Decoded<typeof FUSE_INIT_OUT>;
 }
 
 /** Answers an INIT; throws {@link UnsupportedProtocolError} for kernels older than protocol 7.31 (Linux 5.4). */
@@ -59,7 +58,7 @@ export function negotiate(input: Decoded<typeof FUSE_INIT_IN>): Negotiation {
   }
   const settled = major === FUSE_KERNEL_VERSION;
   const flags = input.flags & WANTED_FLAGS;
-  const extended = (flags & InitFlag.FUSE_INIT_EXT) !== 0;
+  const extended = (flags & InitFlag.INIT_EXT) !== 0;
   const negotiated: Negotiated = {
     minor: settled ? Math.min(minor, MAX_MINOR) : MAX_MINOR,
     flags: flags >>> 0,
@@ -68,7 +67,7 @@ export function negotiate(input: Decoded<typeof FUSE_INIT_IN>): Negotiation {
   return { settled, negotiated, reply: replyFor(negotiated, input.max_readahead) };
 }
 
-function replyFor(negotiated: Negotiated, maxReadahead: number): Encoded<typeof FUSE_INIT_OUT> {
+function replyFor(negotiated: Negotiated, maxReadahead: number): Decoded<typeof FUSE_INIT_OUT> {
   return {
     major: FUSE_KERNEL_VERSION,
     minor: negotiated.minor,

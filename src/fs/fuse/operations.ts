@@ -4,32 +4,32 @@
  */
 import type { BlockLease, XattrMode } from '../../blocks/store.ts';
 import { FsError } from '../../errno.ts';
-import { type HandleId, type InodeId, ROOT_INODE } from '../../ids.ts';
+import type { HandleId, InodeId } from '../../ids.ts';
 import { FileType, PERMISSION_MASK, type Stat } from '../../stat.ts';
 import type { Task } from '../../task.ts';
-import type { SetAttributes } from '../types.ts';
-import type { Entry } from '../types.ts';
+import type { Entry, SetAttributes } from '../types.ts';
 import type { Vfs } from '../vfs.ts';
 import {
-  type Encoded,
-  FopenFlag,
   FUSE_ATTR_OUT,
   FUSE_ENTRY_OUT,
   FUSE_GETXATTR_OUT,
   FUSE_OPEN_OUT,
+  FUSE_ROOT_ID,
   FUSE_STATFS_OUT,
   FUSE_WRITE_OUT,
+  OpenFlag,
   OpenInFlag,
   SetattrValid,
   WriteFlag,
 } from './abi.ts';
+import type { Decoded } from './layout.ts';
 import {
   attrFromStat,
+  createReply,
   dataReply,
   DirectoryPage,
   emptyReply,
   structReply,
-  structsReply,
 } from './reply.ts';
 import type { Request, RequestOf } from './request.ts';
 
@@ -74,11 +74,11 @@ const NO_LOOKUPS: readonly InodeId[] = [];
 
 /** Node 1 is the mount's root; every other node id is an inode number. */
 export function toInode({ vfs }: OperationContext, nodeid: number): InodeId {
-  return nodeid === ROOT_INODE ? vfs.root : (nodeid as InodeId);
+  return nodeid === FUSE_ROOT_ID ? vfs.root : (nodeid as InodeId);
 }
 
 function toNode({ vfs }: OperationContext, inode: InodeId): number {
-  return inode === vfs.root ? ROOT_INODE : inode;
+  return inode === vfs.root ? FUSE_ROOT_ID : inode;
 }
 
 type Handler<R> = (context: OperationContext, request: R, payload: BlockLease) => Task<Reply>;
@@ -178,13 +178,8 @@ const HANDLERS: Handlers = {
     const spec = { mode: FileType.REGULAR | (input.mode & PERMISSION_MASK), uid, gid };
     const mode = { ...openMode(input), exclusive: (input.flags & O_EXCL) !== 0 };
     const created = yield* context.vfs.create(entry, spec, mode);
-    const parts = [
-      structsReply(unique, [
-        [FUSE_ENTRY_OUT, entryValues(context, created)],
-        [FUSE_OPEN_OUT, openValues(created.handle)],
-      ]),
-    ];
-    return { parts, lookups: [created.inode], opened: created.handle };
+    const reply = createReply(unique, entryValues(context, created), openValues(created.handle));
+    return { parts: [reply], lookups: [created.inode], opened: created.handle };
   },
 
   *OPEN(context, { header, input }) {
@@ -198,13 +193,13 @@ const HANDLERS: Handlers = {
   },
 
   *WRITE(context, { header, input, data }, payload) {
-    const isWriteBack = (input.write_flags & WriteFlag.FUSE_WRITE_CACHE) !== 0;
+    const isWriteBack = (input.write_flags & WriteFlag.CACHE) !== 0;
     const size = yield* context.vfs.write(input.fh as HandleId, {
       offset: input.offset,
       // Taken from this request, never from the handle: pages written back keep their offset.
       append: !isWriteBack && (input.flags & O_APPEND) !== 0,
       payload: { bytes: data, lease: payload },
-      dropPrivilegeBits: (input.write_flags & WriteFlag.FUSE_WRITE_KILL_SUIDGID) !== 0,
+      dropPrivilegeBits: (input.write_flags & WriteFlag.KILL_SUIDGID) !== 0,
     });
     return single(structReply(header.unique, FUSE_WRITE_OUT, { size }));
   },
@@ -259,14 +254,14 @@ const HANDLERS: Handlers = {
     const free = Math.floor(usage.freeBytes / STATFS_UNIT_BYTES);
     return single(
       structReply(header.unique, FUSE_STATFS_OUT, {
-        blocks: Math.floor(usage.capacityBytes / STATFS_UNIT_BYTES),
+        st: { blocks: Math.floor(usage.capacityBytes / STATFS_UNIT_BYTES),
         bfree: free,
         bavail: free,
         files: usage.inodes + usage.freeInodes,
         ffree: usage.freeInodes,
         bsize: STATFS_UNIT_BYTES,
         namelen: NAME_MAX_BYTES,
-        frsize: STATFS_UNIT_BYTES,
+        frsize: STATFS_UNIT_BYTES },
       }),
     );
   },
@@ -324,7 +319,7 @@ function* readdir(
   input: { fh: number; offset: number; size: number },
   withAttributes: boolean,
 ): Task<Reply> {
-  const page = new DirectoryPage(input.size, withAttributes);
+  const page = new DirectoryPage({ limitBytes: input.size, plus: withAttributes });
   const lookups: InodeId[] = [];
   const expectedEntries = Math.ceil(
     input.size / (withAttributes ? DIRENT_PLUS_BYTES : DIRENT_BYTES),
@@ -337,34 +332,34 @@ function* readdir(
         const { stat } = entry;
         const known =
           stat === undefined ? undefined : entryValues(context, { inode: entry.inode, stat });
-        const taken = page.add(entry, known);
+        const taken = page.add(known === undefined ? entry : { ...entry, entry: known });
         if (taken && known !== undefined) lookups.push(entry.inode);
         return taken;
       },
     },
   );
-  return { parts: dataReply(header.unique, [page.bytes()]), lookups };
+  return { parts: [page.reply(header.unique)], lookups };
 }
 
 function requestedAttributes(input: RequestOf<'SETATTR'>['input']): SetAttributes {
   const { valid } = input;
   const has = (bit: number): boolean => (valid & bit) !== 0;
   const change: SetAttributes = {};
-  if (has(SetattrValid.FATTR_MODE)) change.permissions = input.mode & PERMISSION_MASK;
-  if (has(SetattrValid.FATTR_UID)) change.uid = input.uid;
-  if (has(SetattrValid.FATTR_GID)) change.gid = input.gid;
-  if (has(SetattrValid.FATTR_SIZE)) change.sizeBytes = input.size;
-  if (has(SetattrValid.FATTR_ATIME)) {
-    change.atime = has(SetattrValid.FATTR_ATIME_NOW)
+  if (has(SetattrValid.MODE)) change.permissions = input.mode & PERMISSION_MASK;
+  if (has(SetattrValid.UID)) change.uid = input.uid;
+  if (has(SetattrValid.GID)) change.gid = input.gid;
+  if (has(SetattrValid.SIZE)) change.sizeBytes = input.size;
+  if (has(SetattrValid.ATIME)) {
+    change.atime = has(SetattrValid.ATIME_NOW)
       ? 'now'
       : { seconds: input.atime, nanoseconds: input.atimensec };
   }
-  if (has(SetattrValid.FATTR_MTIME)) {
-    change.mtime = has(SetattrValid.FATTR_MTIME_NOW)
+  if (has(SetattrValid.MTIME)) {
+    change.mtime = has(SetattrValid.MTIME_NOW)
       ? 'now'
       : { seconds: input.mtime, nanoseconds: input.mtimensec };
   }
-  if (has(SetattrValid.FATTR_KILL_SUIDGID)) change.dropPrivilegeBits = true;
+  if (has(SetattrValid.KILL_SUIDGID)) change.dropPrivilegeBits = true;
   return change;
 }
 
@@ -374,7 +369,7 @@ function openMode(input: { flags: number; open_flags: number }): {
 } {
   return {
     truncate: (input.flags & O_TRUNC) !== 0,
-    dropPrivilegeBits: (input.open_flags & OpenInFlag.FUSE_OPEN_KILL_SUIDGID) !== 0,
+    dropPrivilegeBits: (input.open_flags & OpenInFlag.KILL_SUIDGID) !== 0,
   };
 }
 
@@ -394,7 +389,7 @@ function xattrReply(header: Header, value: Buffer, sizeBytes: number): Reply {
   return plain(dataReply(header.unique, [value]));
 }
 
-function entryValues(context: OperationContext, entry: Entry): Encoded<typeof FUSE_ENTRY_OUT> {
+function entryValues(context: OperationContext, entry: Entry): Decoded<typeof FUSE_ENTRY_OUT> {
   return {
     nodeid: toNode(context, entry.inode),
     generation: 0,
@@ -406,8 +401,8 @@ function entryValues(context: OperationContext, entry: Entry): Encoded<typeof FU
   };
 }
 
-function openValues(handle: HandleId): Encoded<typeof FUSE_OPEN_OUT> {
-  return { fh: handle, open_flags: FopenFlag.FOPEN_KEEP_CACHE, backing_id: 0 };
+function openValues(handle: HandleId): Decoded<typeof FUSE_OPEN_OUT> {
+  return { fh: handle, open_flags: OpenFlag.KEEP_CACHE, backing_id: 0 };
 }
 
 function entryReply(context: OperationContext, header: Header, entry: Entry): Reply {
@@ -421,7 +416,7 @@ function negativeEntry(header: Header): Reply {
 }
 
 const EPOCH = { seconds: 0, nanoseconds: 0 };
-const NEGATIVE_ENTRY: Encoded<typeof FUSE_ENTRY_OUT> = {
+const NEGATIVE_ENTRY: Decoded<typeof FUSE_ENTRY_OUT> = {
   nodeid: 0,
   generation: 0,
   entry_valid: VALID_SECONDS,

@@ -8,19 +8,20 @@ import { InvariantError } from '../../invariant.ts';
 import type { Logger } from '../../log.ts';
 import { isPromiseLike, runTask } from '../../task.ts';
 import type { Vfs } from '../vfs.ts';
-import { FUSE_INIT_OUT } from './abi.ts';
+import { type Negotiated, NOTHING_NEGOTIATED } from './abi.ts';
 import { describeReply, describeRequest } from './debug.ts';
 import type { Device } from './device.ts';
 import { negotiate, type Negotiation, UnsupportedProtocolError } from './negotiate.ts';
 import { type OperationContext, operationFor, type Reply, toInode } from './operations.ts';
-import { errorReply, structReply } from './reply.ts';
+import { errorReply, initReply } from './reply.ts';
 import {
   decodeRequest,
+  forgetsOf,
   MalformedRequestError,
-  type Negotiated,
   type Request,
   type RequestHeader,
   type RequestOf,
+  uniqueKeyOf,
 } from './request.ts';
 
 /** So many requests are answered before sockets and timers get their turn. */
@@ -66,7 +67,7 @@ export class Session {
   readonly #events: SessionEvents;
   readonly #pending = new Map<number, PendingRequest>();
   readonly #context: OperationContext;
-  #negotiated: Negotiated = { minor: 0, flags: 0, flags2: 0 };
+  #negotiated: Negotiated = NOTHING_NEGOTIATED;
   #payload: BlockLease;
   #ended = false;
 
@@ -114,17 +115,19 @@ export class Session {
 
   #receive(lengthBytes: number): void {
     const message = { head: this.#device.head, payload: this.#payload.bytes, lengthBytes };
-    let request: Request;
     try {
-      request = decodeRequest(message, this.#negotiated);
+      const request = decodeRequest(message, this.#negotiated);
+      if (this.#debug) this.#logger.info(describeRequest(request));
+      this.#handle(request);
     } catch (error) {
       if (!(error instanceof MalformedRequestError)) throw error;
       this.#logger.error({ err: error }, 'malformed request from the kernel');
-      if (error.header !== undefined)
-        this.#send(error.header, [errorReply(error.header.unique, Errno.EIO)]);
-      return;
+      const { header } = error;
+      if (header !== undefined) this.#send(header, [errorReply(header.unique, Errno.EIO)]);
     }
-    if (this.#debug) this.#logger.info(describeRequest(request));
+  }
+
+  #handle(request: Request): void {
     switch (request.op) {
       case 'INIT':
         this.#init(request);
@@ -133,10 +136,10 @@ export class Session {
         this.#forget(request.header.nodeid, request.input.nlookup);
         break;
       case 'BATCH_FORGET':
-        for (const { nodeid, nlookup } of request.forgets) this.#forget(nodeid, nlookup);
+        for (const { nodeid, nlookup } of forgetsOf(request)) this.#forget(nodeid, nlookup);
         break;
       case 'INTERRUPT':
-        this.#pending.get(request.interruptedKey)?.controller.abort(new FsError('EINTR'));
+        this.#pending.get(uniqueKeyOf(request.input.unique))?.controller.abort(new FsError('EINTR'));
         break;
       default:
         this.#dispatch(request);
@@ -148,7 +151,7 @@ export class Session {
     try {
       const negotiation = negotiate(request.input);
       const delivered = this.#send(request.header, [
-        structReply(unique, FUSE_INIT_OUT, negotiation.reply),
+        initReply(unique, negotiation.reply, request.input.minor),
       ]);
       if (!negotiation.settled || delivered !== 0) return;
       this.#negotiated = negotiation.negotiated;
@@ -212,7 +215,7 @@ export class Session {
   /** Sends a reply; only what the kernel has received counts as looked up or open. */
   #answer(request: Request, reply: Reply): void {
     const { header } = request;
-    if (this.#debug) this.#logger.info(describeReply(header.unique, 0, lengthOf(reply.parts)));
+    if (this.#debug) this.#logger.info(describeReply(request, reply.parts));
     const errno = this.#send(header, reply.parts);
     if (errno === 0) {
       for (const inode of reply.lookups) this.#vfs.references.addLookup(inode);
@@ -238,8 +241,9 @@ export class Session {
         'request failed with EIO',
       );
     }
-    if (this.#debug) this.#logger.info(describeReply(header.unique, errno, 0));
-    this.#send(header, [errorReply(header.unique, errno)]);
+    const reply = errorReply(header.unique, errno);
+    if (this.#debug) this.#logger.info(describeReply(request, reply));
+    this.#send(header, [reply]);
   }
 
   /** Returns 0 or the errno; ENOENT means that the kernel no longer waits for this reply. */
@@ -277,8 +281,4 @@ export class Session {
     for (const { controller } of this.#pending.values()) controller.abort(new FsError('EINTR'));
     tell();
   }
-}
-
-function lengthOf(parts: readonly Buffer[]): number {
-  return parts.reduce((total, part) => total + part.length, 0);
 }
