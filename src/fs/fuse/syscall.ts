@@ -1,0 +1,72 @@
+/**
+ * System calls that may wait for a FUSE daemon, each in a process of its own. A thread that waits for a daemon
+ * in the kernel cannot be killed: were it a thread of that daemon, neither could the daemon, and its descriptor,
+ * whose closing would end the wait, would stay open for ever.
+ */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { cString, libc } from './libc.ts';
+
+/** Exit code of a child that did not make its call; no errno is as high. */
+export const CHILD_FAILED = 200;
+
+/** umount2(2)'s flags, from `linux/fs.h`. */
+export const UnmountFlag = { FORCE: 1, DETACH: 2, NOFOLLOW: 8 } as const;
+
+/** 0 or the errno; undefined when the call was still waiting after `timeoutMs`, or could not be made. */
+type Outcome = Promise<number | undefined>;
+
+function startChild(parameters: readonly string[]): ChildProcess {
+  const program = fileURLToPath(
+    new URL(`./syscall-child${extname(import.meta.url)}`, import.meta.url),
+  );
+  const environment = { ...process.env };
+  // A debugger's or a tracer's options are not meant for this child.
+  delete environment['NODE_OPTIONS'];
+  return spawn(process.execPath, [program, ...parameters], {
+    cwd: '/',
+    env: environment,
+    stdio: 'ignore',
+    // Ctrl-C at the terminal is for the daemon, which then unmounts.
+    detached: true,
+  });
+}
+
+function outcomeOf(child: ChildProcess, timeoutMs?: number): Outcome {
+  return new Promise((resolve) => {
+    const timer =
+      timeoutMs === undefined
+        ? undefined
+        : setTimeout(() => {
+            // It may ignore the signal until the daemon answers; nobody waits for it.
+            child.kill('SIGKILL');
+            child.unref();
+            resolve(undefined);
+          }, timeoutMs);
+    const settle = (code: number | undefined): void => {
+      clearTimeout(timer);
+      resolve(code === CHILD_FAILED ? undefined : code);
+    };
+    child.once('error', () => {
+      settle(undefined);
+    });
+    child.once('exit', (code) => {
+      settle(code ?? undefined);
+    });
+  });
+}
+
+/** statfs(2), which always asks the daemon (stat(2) may answer from the kernel's cache). */
+export function statfsInChild(path: Buffer, timeoutMs: number): Outcome {
+  return outcomeOf(startChild(['statfs', path.toString('hex')]), timeoutMs);
+}
+
+/** umount2(2) as root. Waits as long as it takes to write dirty pages back. Returns 0 or the errno. */
+export async function umountInChild(path: Buffer, flags: number): Promise<number> {
+  const errno = await outcomeOf(startChild(['umount', path.toString('hex'), String(flags)]));
+  if (errno !== undefined) return errno;
+  // No child to be had (memory, a replaced installation): better a thread of ours than a mount that stays.
+  const { result, errno: reason } = await libc().umount2(cString(path), flags);
+  return result === 0 ? 0 : reason;
+}
