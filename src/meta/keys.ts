@@ -1,0 +1,111 @@
+/**
+ * The one keyspace of the metadata database: a byte that names the table, then 8-byte big-endian numbers (so
+ * that they sort as numbers), then raw name bytes.
+ */
+import type { InodeId } from '../ids.ts';
+import type { KeyRange } from './kv.ts';
+
+/** First byte of a key. The numbers are part of the file format. */
+export const Table = {
+  /** One of {@link SystemKey}. */
+  SYSTEM: 1,
+  /** Session → what it has acknowledged. */
+  SESSIONS: 2,
+  /** Session, sequence → recorded reply. */
+  REPLIES: 3,
+  /** Inode without a name that may still be open → nothing. */
+  ORPHANS: 4,
+  /** Inode whose blocks are still to be freed → nothing. */
+  TO_FREE: 5,
+  /** Inode → record. */
+  INODES: 6,
+  /** Directory, name → inode, type, sequence. */
+  ENTRIES: 7,
+  /** Directory, sequence → inode, type, name. */
+  LISTING: 8,
+} as const;
+export type Table = (typeof Table)[keyof typeof Table];
+
+/** Second byte of a key of {@link Table.SYSTEM}. */
+export const SystemKey = {
+  /** Magic, format version, cluster id, server number. */
+  IDENTITY: 1,
+  /** First inode counter that was never promised to anyone. */
+  INODE_HIGH_WATER: 2,
+  /** First session number that was never given out. */
+  SESSION_HIGH_WATER: 3,
+  /** Epoch of the server map. */
+  MAP_EPOCH: 4,
+} as const;
+export type SystemKey = (typeof SystemKey)[keyof typeof SystemKey];
+
+const WORD = 2 ** 32;
+/** Bytes of a key up to its name or second number. */
+const HEAD_BYTES = 9;
+
+function writeNumber(key: Buffer, value: number, offset: number): void {
+  const high = Math.floor(value / WORD);
+  key.writeUInt32BE(high, offset);
+  key.writeUInt32BE(value - high * WORD, offset + 4);
+}
+
+function readNumber(key: Buffer, offset: number): number {
+  return key.readUInt32BE(offset) * WORD + key.readUInt32BE(offset + 4);
+}
+
+export function systemKey(which: SystemKey): Buffer {
+  return Buffer.from([Table.SYSTEM, which]);
+}
+
+/** Key of a table that one number indexes. */
+export function numberKey(table: Table, value: number): Buffer {
+  const key = Buffer.allocUnsafe(HEAD_BYTES);
+  key[0] = table;
+  writeNumber(key, value, 1);
+  return key;
+}
+
+/** Key of a table that two numbers index. */
+export function pairKey(table: Table, first: number, second: number): Buffer {
+  const key = Buffer.allocUnsafe(HEAD_BYTES + 8);
+  key[0] = table;
+  writeNumber(key, first, 1);
+  writeNumber(key, second, HEAD_BYTES);
+  return key;
+}
+
+export function inodeKey(inode: InodeId): Buffer {
+  return numberKey(Table.INODES, inode);
+}
+
+export function entryKey(parent: InodeId, name: Buffer): Buffer {
+  const key = Buffer.allocUnsafe(HEAD_BYTES + name.length);
+  key[0] = Table.ENTRIES;
+  writeNumber(key, parent, 1);
+  key.set(name, HEAD_BYTES);
+  return key;
+}
+
+export function listingKey(parent: InodeId, sequence: number): Buffer {
+  return pairKey(Table.LISTING, parent, sequence);
+}
+
+/** The first number of a key, as {@link numberKey} and {@link pairKey} wrote it. */
+export function firstNumber(key: Buffer): number {
+  return readNumber(key, 1);
+}
+
+/** The second number of a key, as {@link pairKey} wrote it. */
+export function secondNumber(key: Buffer): number {
+  return readNumber(key, HEAD_BYTES);
+}
+
+/** All keys of a table. */
+export function tableRange(table: Table): KeyRange {
+  return { start: Buffer.from([table]), end: Buffer.from([table + 1]) };
+}
+
+/** The smallest key above `key`. */
+export function keyAfter(key: Buffer): Buffer {
+  return Buffer.concat([key, Buffer.from([0])]);
+}

@@ -1,0 +1,164 @@
+/**
+ * The key-value interface on one lmdb file. Reads outside a transaction always see the last commit; nothing is
+ * synced before {@link LmdbKeyValue.close}, so commits survive the process but not a power cut.
+ */
+import { open, type RootDatabase } from 'lmdb';
+import { runSync, type Task } from '../task.ts';
+import {
+  type KeyRange,
+  type KeyValue,
+  KeyValueError,
+  type KeyValueReader,
+  type KeyValueTransaction,
+} from './kv.ts';
+
+/** Address space taken at first, not disk or memory; lmdb takes more by itself when the file outgrows it. */
+const FIRST_MAP_BYTES = 2 ** 30;
+
+/** ENOSPC of Linux, and MDB_MAP_FULL of lmdb.h: no room on disk, or in the address space. */
+const NO_SPACE_CODES: readonly unknown[] = [28, -30792, 'ENOSPC'];
+
+/** Some versions of lmdb throw the system's error text with no usable code. */
+const NO_SPACE_TEXT = /no space left|disk quota|MDB_MAP_FULL/i;
+
+export interface DatabaseUsage {
+  /** Bytes of the file that hold pages in use. */
+  usedBytes: number;
+  /** Bytes of the file, with pages that later commits may reuse. */
+  fileBytes: number;
+}
+
+function asKeyValueError(error: unknown): KeyValueError {
+  const code = (error as { code?: unknown } | undefined)?.code;
+  const full =
+    NO_SPACE_CODES.includes(code) || (error instanceof Error && NO_SPACE_TEXT.test(error.message));
+  return new KeyValueError(full ? 'ENOSPC' : 'EIO', error);
+}
+
+export class LmdbKeyValue implements KeyValueReader {
+  readonly #database: RootDatabase<Buffer, Buffer>;
+  readonly #transaction: KeyValueTransaction;
+
+  constructor(database: RootDatabase<Buffer, Buffer>) {
+    this.#database = database;
+    this.#transaction = {
+      get: (key) => this.get(key),
+      range: (range) => this.range(range),
+      put: (key, value) => {
+        this.#guard(() => {
+          database.putSync(key, value);
+        });
+      },
+      remove: (key) => {
+        this.#guard(() => {
+          database.removeSync(key);
+        });
+      },
+    };
+  }
+
+  /**
+   * Opens or makes the file at `path` and, beside it, `<path>-lock`. The caller has made sure that the file is
+   * empty or an lmdb file (lmdb's native code divides by zero on others), and that nobody else has it open.
+   */
+  static open(path: string, options: { mapBytes?: number } = {}): LmdbKeyValue {
+    try {
+      return new LmdbKeyValue(
+        open<Buffer, Buffer>({
+          path,
+          noSubdir: true,
+          noSync: true,
+          overlappingSync: false,
+          noMemInit: true,
+          keyEncoding: 'binary',
+          encoding: 'binary',
+          maxDbs: 1,
+          mapSize: options.mapBytes ?? FIRST_MAP_BYTES,
+        }),
+      );
+    } catch (error) {
+      throw asKeyValueError(error);
+    }
+  }
+
+  #guard<T>(access: () => T): T {
+    try {
+      return access();
+    } catch (error) {
+      throw asKeyValueError(error);
+    }
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    try {
+      const shared = this.#database.getBinaryFast(key);
+      // lmdb reuses one larger buffer whose `length` it redefines; a view of its own behaves as a Buffer should.
+      return shared?.subarray(0, shared.length);
+    } catch (error) {
+      throw asKeyValueError(error);
+    }
+  }
+
+  range(range: KeyRange): KeyValue[] {
+    return this.#guard(() => {
+      const pairs: KeyValue[] = [];
+      for (const { key, value } of this.#database.getRange({ ...range })) {
+        pairs.push({ key, value });
+      }
+      return pairs;
+    });
+  }
+
+  /** Number of keys in a range. */
+  count(range: KeyRange): number {
+    return this.#guard(() => this.#database.getKeysCount({ ...range }));
+  }
+
+  /**
+   * Runs `operation` in one transaction and commits it; if it throws, nothing of it remains. The operation
+   * must not wait.
+   */
+  transact<T>(operation: (transaction: KeyValueTransaction) => Task<T>): T {
+    const progress = { finished: false };
+    try {
+      return this.#database.transactionSync(() => {
+        const result = runSync(operation(this.#transaction));
+        progress.finished = true;
+        return result;
+      });
+    } catch (error) {
+      // What the operation threw is its own; only beginning and committing fail as a database.
+      if (progress.finished || isNativeError(error)) throw asKeyValueError(error);
+      throw error;
+    }
+  }
+
+  usage(): DatabaseUsage {
+    const stats = this.#database.getStats() as {
+      pageSize: number;
+      lastPageNumber: number;
+      treeBranchPageCount: number;
+      treeLeafPageCount: number;
+      overflowPages: number;
+    };
+    const pages = stats.treeBranchPageCount + stats.treeLeafPageCount + stats.overflowPages;
+    return {
+      usedBytes: pages * stats.pageSize,
+      fileBytes: (stats.lastPageNumber + 1) * stats.pageSize,
+    };
+  }
+
+  /** Ends all use of the file; its holder syncs it. */
+  async close(): Promise<void> {
+    await this.#database.close();
+  }
+}
+
+/** lmdb throws plain errors that carry its own or the system's number. */
+function isNativeError(error: unknown): boolean {
+  return (
+    error instanceof Error &&
+    !(error instanceof KeyValueError) &&
+    typeof (error as { code?: unknown }).code === 'number'
+  );
+}

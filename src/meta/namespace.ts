@@ -1,0 +1,326 @@
+/**
+ * The namespace operations but rename, each written once over the key-value interface. An operation makes all
+ * its checks before its first write: one that fails has changed nothing even if its transaction is committed.
+ */
+import { FsError } from '../errno.ts';
+import { type EntrySequence, type InodeId, ROOT_INODE } from '../ids.ts';
+import {
+  FileType,
+  fileTypeOf,
+  PERMISSION_MASK,
+  S_ISGID,
+  S_ISUID,
+  S_IXGRP,
+  TYPE_MASK,
+} from '../stat.ts';
+import { type Task, wait } from '../task.ts';
+import {
+  addEntry,
+  checkName,
+  dropEntry,
+  isDirectory,
+  isDirectoryEntry,
+  loseName,
+  type NamespaceContext,
+  NO_ENTRY,
+  requireDirectory,
+  requireEmpty,
+  requireEntry,
+  requireInode,
+  requireLiveDirectory,
+  requireRoomForSubdirectory,
+  type StoredDirectory,
+  touch,
+} from './directories.ts';
+import { listingKey, secondNumber } from './keys.ts';
+import type { KeyValueReader, KeyValueTransaction } from './kv.ts';
+import { decodeListing, directorySizeBytes, type StoredInode } from './records.ts';
+import type {
+  AttributeChange,
+  DataReport,
+  EntryName,
+  Layout,
+  ListedEntry,
+  NewInode,
+} from './store.ts';
+import { findEntry, findInode, putInode } from './tables.ts';
+
+/** A symlink's target has at most PATH_MAX bytes of `linux/limits.h`, with the NUL that it has elsewhere. */
+const MAX_TARGET_BYTES = 4095;
+
+export function* lookup(kv: KeyValueReader, parent: InodeId, name: Buffer): Task<StoredInode> {
+  checkName(name);
+  const entry = yield* findEntry(kv, parent, name);
+  if (entry === undefined) {
+    yield* requireDirectory(kv, parent);
+    throw NO_ENTRY;
+  }
+  return yield* requireInode(kv, entry.inode);
+}
+
+/** ESTALE. */
+export function* getInode(kv: KeyValueReader, inode: InodeId): Task<StoredInode> {
+  return yield* requireInode(kv, inode);
+}
+
+/** Makes the root if the database has none. `layout` is what everything below inherits. */
+export function* makeRoot(
+  context: NamespaceContext,
+  kv: KeyValueTransaction,
+  root: { owner: NewInode; layout: Layout },
+): Task<void> {
+  if ((yield* findInode(kv, ROOT_INODE)) !== undefined) return;
+  const mode = FileType.DIRECTORY | (root.owner.mode & PERMISSION_MASK);
+  const record = newRecord(context, ROOT_INODE, { ...root.owner, mode }, root.layout);
+  record.parent = ROOT_INODE;
+  record.directory = { name: Buffer.alloc(0), lastSequence: 0, entries: 0 };
+  yield* putInode(kv, record);
+  context.created++;
+}
+
+function newRecord(
+  context: NamespaceContext,
+  inode: InodeId,
+  spec: NewInode,
+  layout: Layout,
+): StoredInode {
+  const now = context.now();
+  const type = fileTypeOf(spec.mode);
+  const target = type === FileType.SYMLINK ? spec.target : undefined;
+  const directory = type === FileType.DIRECTORY;
+  return {
+    inode,
+    mode: spec.mode & (TYPE_MASK | PERMISSION_MASK),
+    nlink: directory ? 2 : 1,
+    uid: spec.uid,
+    gid: spec.gid,
+    rdev: spec.rdev ?? 0,
+    ctime: now,
+    atime: now,
+    mtime: now,
+    sizeBytes: directory ? directorySizeBytes(0) : (target?.length ?? 0),
+    storedBytes: 0,
+    dataVersion: 0,
+    unborn: true,
+    layout,
+    mapEpoch: context.mapEpoch,
+    uri: 'imss://',
+    target: target === undefined ? undefined : Buffer.from(target),
+    parent: 0,
+    directory: undefined,
+  };
+}
+
+const KNOWN_TYPES: readonly number[] = Object.values(FileType);
+
+function checkSpec(spec: NewInode): void {
+  const type = fileTypeOf(spec.mode);
+  if (!KNOWN_TYPES.includes(type)) throw new FsError('EINVAL', 'unknown file type');
+  if (type !== FileType.SYMLINK) return;
+  const length = spec.target?.length ?? 0;
+  if (length === 0) throw new FsError('ENOENT', 'empty symlink target');
+  if (length > MAX_TARGET_BYTES) throw new FsError('ENAMETOOLONG', 'symlink target');
+}
+
+/** As inode_init_owner() in fs/inode.c: a set-gid directory hands on its group, and the bit to directories. */
+function inheritGroup(spec: NewInode, parent: StoredDirectory): NewInode {
+  if ((parent.mode & S_ISGID) === 0) return spec;
+  const directory = fileTypeOf(spec.mode) === FileType.DIRECTORY;
+  return { ...spec, gid: parent.gid, mode: directory ? spec.mode | S_ISGID : spec.mode };
+}
+
+export function* create(
+  context: NamespaceContext,
+  kv: KeyValueTransaction,
+  entry: EntryName,
+  spec: NewInode,
+): Task<StoredInode> {
+  checkName(entry.name);
+  checkSpec(spec);
+  const parent = yield* requireLiveDirectory(kv, entry.parent);
+  if ((yield* findEntry(kv, entry.parent, entry.name)) !== undefined) throw new FsError('EEXIST');
+  return yield* insertNew(context, kv, parent, entry.name, spec);
+}
+
+/** Makes an inode under a name that is free. EMLINK. */
+function* insertNew(
+  context: NamespaceContext,
+  kv: KeyValueTransaction,
+  parent: StoredDirectory,
+  name: Buffer,
+  spec: NewInode,
+): Task<StoredInode> {
+  const directory = fileTypeOf(spec.mode) === FileType.DIRECTORY;
+  if (directory) requireRoomForSubdirectory(context, parent);
+  const inode = yield* context.numbers.next(kv);
+  const record = newRecord(context, inode, inheritGroup(spec, parent), parent.layout);
+  record.uri = yield* context.uris.forNew(kv, parent, name, inode);
+  if (directory) {
+    record.parent = parent.inode;
+    record.directory = { name: Buffer.from(name), lastSequence: 0, entries: 0 };
+    parent.nlink++;
+  }
+  yield* putInode(kv, record);
+  yield* addEntry(kv, parent, name, record);
+  touch(parent, record.ctime);
+  yield* putInode(kv, parent);
+  context.created++;
+  return record;
+}
+
+export function* directoryAt(
+  context: NamespaceContext,
+  kv: KeyValueTransaction,
+  path: readonly Buffer[],
+  owner: NewInode,
+): Task<StoredInode> {
+  path.forEach(checkName);
+  const spec = { ...owner, mode: FileType.DIRECTORY | (owner.mode & PERMISSION_MASK) };
+  let at = yield* requireLiveDirectory(kv, ROOT_INODE);
+  for (const name of path) {
+    const entry = yield* findEntry(kv, at.inode, name);
+    const next: StoredInode =
+      entry === undefined
+        ? yield* insertNew(context, kv, at, name, spec)
+        : yield* requireInode(kv, entry.inode);
+    if (!isDirectory(next)) throw new FsError('ENOTDIR');
+    at = next;
+  }
+  return at;
+}
+
+export function* link(
+  context: NamespaceContext,
+  kv: KeyValueTransaction,
+  inode: InodeId,
+  entry: EntryName,
+): Task<StoredInode> {
+  checkName(entry.name);
+  const parent = yield* requireLiveDirectory(kv, entry.parent);
+  if ((yield* findEntry(kv, entry.parent, entry.name)) !== undefined) throw new FsError('EEXIST');
+  const record = yield* requireInode(kv, inode);
+  if (isDirectory(record)) throw new FsError('EPERM', 'hard link to a directory');
+  if (record.nlink === 0) throw new FsError('ENOENT', 'the file was removed');
+  if (record.nlink >= context.limits.links) throw new FsError('EMLINK');
+  const now = context.now();
+  record.nlink++;
+  record.ctime = now;
+  yield* putInode(kv, record);
+  yield* addEntry(kv, parent, entry.name, record);
+  touch(parent, now);
+  yield* putInode(kv, parent);
+  return record;
+}
+
+export function* unlink(
+  context: NamespaceContext,
+  kv: KeyValueTransaction,
+  { parent: parentInode, name }: EntryName,
+): Task<StoredInode> {
+  checkName(name);
+  const parent = yield* requireDirectory(kv, parentInode);
+  const entry = yield* requireEntry(kv, parentInode, name);
+  if (isDirectoryEntry(entry)) throw new FsError('EISDIR');
+  const record = yield* requireInode(kv, entry.inode);
+  const now = context.now();
+  yield* dropEntry(kv, parent, name, entry);
+  touch(parent, now);
+  yield* putInode(kv, parent);
+  yield* loseName(kv, record, now);
+  return record;
+}
+
+export function* rmdir(
+  context: NamespaceContext,
+  kv: KeyValueTransaction,
+  { parent: parentInode, name }: EntryName,
+): Task<StoredInode> {
+  checkName(name);
+  const parent = yield* requireDirectory(kv, parentInode);
+  const entry = yield* requireEntry(kv, parentInode, name);
+  const record = yield* requireDirectory(kv, entry.inode);
+  requireEmpty(record);
+  const now = context.now();
+  yield* dropEntry(kv, parent, name, entry);
+  parent.nlink--;
+  touch(parent, now);
+  yield* putInode(kv, parent);
+  yield* loseName(kv, record, now);
+  return record;
+}
+
+export function* setAttributes(
+  context: NamespaceContext,
+  kv: KeyValueTransaction,
+  inode: InodeId,
+  change: AttributeChange,
+): Task<StoredInode> {
+  const record = yield* requireInode(kv, inode);
+  if (change.permissions !== undefined) {
+    record.mode = fileTypeOf(record.mode) | (change.permissions & PERMISSION_MASK);
+  }
+  // As setattr_should_drop_sgid() in fs/attr.c: set-gid without group execution means something else.
+  if (change.dropPrivilegeBits === true && !isDirectory(record)) {
+    const drop = (record.mode & S_IXGRP) === 0 ? S_ISUID : S_ISUID | S_ISGID;
+    record.mode &= ~drop;
+  }
+  if (change.uid !== undefined) record.uid = change.uid;
+  if (change.gid !== undefined) record.gid = change.gid;
+  if (change.atime !== undefined) record.atime = change.atime;
+  if (change.mtime !== undefined) record.mtime = change.mtime;
+  record.ctime = context.now();
+  yield* putInode(kv, record);
+  return record;
+}
+
+/** Writes nothing when the record is born already. */
+export function* confirmBorn(kv: KeyValueTransaction, inode: InodeId): Task<void> {
+  const record = yield* requireInode(kv, inode);
+  if (!record.unborn) return;
+  record.unborn = false;
+  yield* putInode(kv, record);
+}
+
+export function* reportData(
+  kv: KeyValueTransaction,
+  inode: InodeId,
+  report: DataReport,
+): Task<void> {
+  const record = yield* requireInode(kv, inode);
+  if (!record.unborn && report.dataVersion < record.dataVersion) return;
+  record.unborn = false;
+  record.dataVersion = Math.max(record.dataVersion, report.dataVersion);
+  // Block 0 of anything else holds no more than extended attributes and a copy of what stands here.
+  if (fileTypeOf(record.mode) === FileType.REGULAR) {
+    record.sizeBytes = report.sizeBytes;
+    record.storedBytes = report.storedBytes;
+    record.atime = report.atime;
+    record.mtime = report.mtime;
+  }
+  yield* putInode(kv, record);
+}
+
+export function* lastSequence(kv: KeyValueReader, directory: InodeId): Task<EntrySequence> {
+  const record = yield* requireDirectory(kv, directory);
+  return record.directory.lastSequence as EntrySequence;
+}
+
+export function* list(
+  kv: KeyValueReader,
+  directory: InodeId,
+  page: { after: EntrySequence; upTo: EntrySequence; limit: number },
+): Task<ListedEntry[]> {
+  yield* requireDirectory(kv, directory);
+  if (page.upTo <= page.after || page.limit <= 0) return [];
+  const pairs = yield* wait(
+    kv.range({
+      start: listingKey(directory, page.after + 1),
+      end: listingKey(directory, page.upTo + 1),
+      limit: page.limit,
+    }),
+  );
+  return pairs.map(({ key, value }) => {
+    const { inode, type, name } = decodeListing(value);
+    return { name, inode, type, sequence: secondNumber(key) as EntrySequence };
+  });
+}

@@ -1,0 +1,221 @@
+/**
+ * Values of the metadata database: fixed layouts that begin with a format version. A later version may only
+ * add fields at the end, so that an older record stays readable.
+ */
+import { ByteReader, ByteWriter } from '../bytes.ts';
+import { FsError } from '../errno.ts';
+import type { InodeId } from '../ids.ts';
+import { FileType, fileTypeOf } from '../stat.ts';
+import { URI_SCHEME } from '../uri.ts';
+import { type InodeRecord, POLICIES, type PolicyName } from './store.ts';
+
+/** Version that this code writes, and the highest that it reads. */
+export const RECORD_VERSION = 1;
+
+/** What a directory's record holds beyond that of any inode. */
+export interface DirectoryPart {
+  /** Its own name in its parent; empty for the root. */
+  name: Buffer;
+  /** Highest sequence number given to an entry. */
+  lastSequence: number;
+  /** Number of entries, `.` and `..` left out. */
+  entries: number;
+}
+
+/**
+ * An inode as the database keeps it. Unlike the record that callers see, it keeps a symlink's target for ever:
+ * that lets the symlink outlive its block 0 (see {@link published}).
+ */
+export interface StoredInode extends InodeRecord {
+  directory: DirectoryPart | undefined;
+}
+
+/** tmpfs counts 20 bytes for each entry, `.` and `..` included (BOGO_DIRENT_SIZE in mm/shmem.c). */
+const ENTRY_SIZE_BYTES = 20;
+
+const FLAG_UNBORN = 1;
+
+/** Reused by all encoders here; the database copies what it is given. */
+const writer = new ByteWriter(1024);
+
+/** Size that stat(2) shows for a directory of so many entries. */
+export function directorySizeBytes(entries: number): number {
+  return (entries + 2) * ENTRY_SIZE_BYTES;
+}
+
+/** What callers get to see of a stored inode: once born, a symlink's target is in block 0. */
+export function published(record: StoredInode): InodeRecord {
+  if (!record.unborn && record.target !== undefined) record.target = undefined;
+  return record;
+}
+
+function checkVersion(reader: ByteReader, what: string): void {
+  const version = reader.u8();
+  if (version === 0 || version > RECORD_VERSION) {
+    throw new FsError('EIO', `${what} record of unknown version ${version}`);
+  }
+}
+
+/** Puts a record's fields in front of whatever else the writer gets. */
+function writeInode(record: StoredInode): ByteWriter {
+  const uri = Buffer.from(record.uri.slice(URI_SCHEME.length), 'latin1');
+  const target = record.target;
+  writer
+    .reset()
+    .u8(RECORD_VERSION)
+    .u8(record.unborn ? FLAG_UNBORN : 0)
+    .u16(record.mode)
+    .u32(record.nlink)
+    .u32(record.uid)
+    .u32(record.gid)
+    .u32(record.rdev)
+    .time(record.ctime)
+    .time(record.atime)
+    .time(record.mtime)
+    .u64(record.sizeBytes)
+    .u64(record.storedBytes)
+    .u64(record.dataVersion)
+    .u8(POLICIES.indexOf(record.layout.policy))
+    .u8(record.layout.replication)
+    .u64(record.layout.blockSizeBytes)
+    .u64(record.mapEpoch)
+    .u16(uri.length)
+    .bytes(uri);
+  if (fileTypeOf(record.mode) === FileType.SYMLINK) {
+    writer.u16(target?.length ?? 0);
+    if (target !== undefined) writer.bytes(target);
+  }
+  const directory = record.directory;
+  if (directory !== undefined) {
+    writer
+      .u64(record.parent)
+      .u64(directory.lastSequence)
+      .u64(directory.entries)
+      .u8(directory.name.length)
+      .bytes(directory.name);
+  }
+  return writer;
+}
+
+/** The value under `inodeKey(record.inode)`. Shares memory with the next record encoded here. */
+export function encodeInode(record: StoredInode): Buffer {
+  return writeInode(record).view();
+}
+
+function policyAt(index: number): PolicyName {
+  const policy = POLICIES[index];
+  if (policy === undefined) throw new FsError('EIO', `inode record with unknown policy ${index}`);
+  return policy;
+}
+
+/** Reads what {@link encodeInode} wrote; keeps no reference to `bytes`. */
+export function decodeInode(inode: InodeId, bytes: Buffer): StoredInode {
+  const reader = new ByteReader(bytes);
+  checkVersion(reader, 'inode');
+  const flags = reader.u8();
+  const record: StoredInode = {
+    inode,
+    unborn: (flags & FLAG_UNBORN) !== 0,
+    mode: reader.u16(),
+    nlink: reader.u32(),
+    uid: reader.u32(),
+    gid: reader.u32(),
+    rdev: reader.u32(),
+    ctime: reader.time(),
+    atime: reader.time(),
+    mtime: reader.time(),
+    sizeBytes: reader.u64(),
+    storedBytes: reader.u64(),
+    dataVersion: reader.u64(),
+    layout: {
+      policy: policyAt(reader.u8()),
+      replication: reader.u8(),
+      blockSizeBytes: reader.u64(),
+    },
+    mapEpoch: reader.u64(),
+    uri: URI_SCHEME + reader.bytes(reader.u16()).toString('latin1'),
+    target: undefined,
+    parent: 0,
+    directory: undefined,
+  };
+  const type = fileTypeOf(record.mode);
+  if (type === FileType.SYMLINK) {
+    const length = reader.u16();
+    if (length > 0) record.target = Buffer.from(reader.bytes(length));
+  } else if (type === FileType.DIRECTORY) {
+    record.parent = reader.u64() as InodeId;
+    const lastSequence = reader.u64();
+    const entries = reader.u64();
+    record.directory = { lastSequence, entries, name: Buffer.from(reader.bytes(reader.u8())) };
+  }
+  return record;
+}
+
+/** What a name in a directory leads to. */
+export interface StoredEntry {
+  inode: InodeId;
+  /** Type bits of the mode. */
+  type: number;
+  sequence: number;
+}
+
+/** The value under `entryKey(parent, name)`. Shares memory with the next record encoded here. */
+export function encodeEntry(entry: StoredEntry): Buffer {
+  return writer
+    .reset()
+    .u8(RECORD_VERSION)
+    .u64(entry.inode)
+    .u16(entry.type)
+    .u64(entry.sequence)
+    .view();
+}
+
+export function decodeEntry(bytes: Buffer): StoredEntry {
+  const reader = new ByteReader(bytes);
+  checkVersion(reader, 'entry');
+  return { inode: reader.u64() as InodeId, type: reader.u16(), sequence: reader.u64() };
+}
+
+/** What a position in a listing holds. */
+export interface StoredListing {
+  inode: InodeId;
+  type: number;
+  name: Buffer;
+}
+
+/**
+ * The value under `listingKey(parent, sequence)`. The name has a length of its own, so that fields can follow.
+ * Shares memory with the next record encoded here.
+ */
+export function encodeListing(listing: StoredListing): Buffer {
+  return writer
+    .reset()
+    .u8(RECORD_VERSION)
+    .u64(listing.inode)
+    .u16(listing.type)
+    .u8(listing.name.length)
+    .bytes(listing.name)
+    .view();
+}
+
+/** The name shares the memory of `bytes`. */
+export function decodeListing(bytes: Buffer): StoredListing {
+  const reader = new ByteReader(bytes);
+  checkVersion(reader, 'listing');
+  return {
+    inode: reader.u64() as InodeId,
+    type: reader.u16(),
+    name: reader.bytes(reader.u8()),
+  };
+}
+
+/** A number that the database keeps by itself. Shares memory with the next record encoded here. */
+export function encodeNumber(value: number): Buffer {
+  return writer.reset().u8(RECORD_VERSION).u64(value).view();
+}
+
+export function decodeNumber(bytes: Buffer): number {
+  const reader = new ByteReader(bytes);
+  checkVersion(reader, 'number');
+  return reader.u64();
+}
