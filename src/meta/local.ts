@@ -3,7 +3,7 @@
  * survives the process; only {@link LocalMetaStore.reap} waits, for block servers that are elsewhere.
  */
 import { ShortBufferError } from '../bytes.ts';
-import type { Clock } from '../clock.ts';
+import type { Clock, Timespec } from '../clock.ts';
 import { FsError } from '../errno.ts';
 import type { EntrySequence, InodeId } from '../ids.ts';
 import { ROOT_INODE } from '../ids.ts';
@@ -247,6 +247,10 @@ export class LocalMetaStore implements MetaStore {
     return published(
       this.#mutate(tag, (kv) => namespace.setAttributes(this.#context, kv, inode, change)),
     );
+  }
+
+  touchAtime(inode: InodeId, atime: Timespec): void {
+    this.#transact((kv) => namespace.touchAtime(kv, inode, atime));
   }
 
   confirmBorn(inode: InodeId): void {

@@ -2,6 +2,7 @@
  * The namespace operations but rename, each written once over the key-value interface. An operation makes all
  * its checks before its first write: one that fails has changed nothing even if its transaction is committed.
  */
+import { laterOf, type Timespec } from '../clock.ts';
 import { FsError } from '../errno.ts';
 import { type EntrySequence, type InodeId, ROOT_INODE } from '../ids.ts';
 import {
@@ -271,6 +272,12 @@ export function* setAttributes(
   record.ctime = context.now();
   yield* putInode(kv, record);
   return record;
+}
+
+export function* touchAtime(kv: KeyValueTransaction, inode: InodeId, atime: Timespec): Task<void> {
+  const record = yield* requireInode(kv, inode);
+  record.atime = laterOf(record.atime, atime);
+  yield* putInode(kv, record);
 }
 
 /** Writes nothing when the record is born already. */

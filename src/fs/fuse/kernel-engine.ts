@@ -88,7 +88,8 @@ export class KernelEngine implements Engine {
     try {
       const mount = findMount(await readMountTable(), request.mountPoint);
       if (mount === undefined) return;
-      await writeFile(`/sys/class/bdi/${mount.device}/read_ahead_kb`, String(READ_AHEAD_KIB));
+      const device = `${mount.major}:${mount.minor}`;
+      await writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, String(READ_AHEAD_KIB));
     } catch (error) {
       // Only root may, and some containers hide /sys: reads are merely slower.
       logger.debug({ err: error }, 'read-ahead stays at the default');

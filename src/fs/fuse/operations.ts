@@ -6,7 +6,7 @@ import type { BlockLease, XattrMode } from '../../blocks/store.ts';
 import { FsError } from '../../errno.ts';
 import type { HandleId, InodeId } from '../../ids.ts';
 import { FileType, PERMISSION_MASK, type Stat } from '../../stat.ts';
-import type { Task } from '../../task.ts';
+import { type Task, wait } from '../../task.ts';
 import type { Entry, SetAttributes } from '../types.ts';
 import type { Vfs } from '../vfs.ts';
 import {
@@ -19,6 +19,7 @@ import {
   FUSE_WRITE_OUT,
   OpenFlag,
   OpenInFlag,
+  type OperationName,
   SetattrValid,
   WriteFlag,
 } from './abi.ts';
@@ -82,7 +83,7 @@ function toNode({ vfs }: OperationContext, inode: InodeId): number {
 }
 
 type Handler<R> = (context: OperationContext, request: R, payload: BlockLease) => Task<Reply>;
-type Handlers = { readonly [O in Request['op']]?: Handler<RequestOf<O>> };
+type Handlers = { readonly [O in OperationName]?: Handler<RequestOf<O>> };
 
 /** The operation as a task that has not begun; undefined for what we do not implement (ENOSYS). */
 export function operationFor(
@@ -90,7 +91,9 @@ export function operationFor(
   request: Request,
   payload: BlockLease,
 ): Task<Reply> | undefined {
-  const handler = HANDLERS[request.op] as Handler<Request> | undefined;
+  if (request.op === 'UNKNOWN') return undefined;
+  // The table's type pairs each name with its own request.
+  const handler = HANDLERS[request.op] as Handler<typeof request> | undefined;
   return handler?.(context, request, payload);
 }
 
@@ -236,32 +239,26 @@ const HANDLERS: Handlers = {
     return done(header);
   },
 
-  // A directory's changes are stored when their operation returns.
-  *FSYNCDIR(_context, { header }) {
-    return done(header);
-  },
-
-  *SYNCFS(_context, { header }) {
-    return done(header);
-  },
-
-  *DESTROY(_context, { header }) {
-    return done(header);
-  },
+  // What an operation changes is stored when it returns.
+  FSYNCDIR: acknowledge,
+  SYNCFS: acknowledge,
+  DESTROY: acknowledge,
 
   *STATFS(context, { header }) {
     const usage = yield* context.vfs.statfs();
     const free = Math.floor(usage.freeBytes / STATFS_UNIT_BYTES);
     return single(
       structReply(header.unique, FUSE_STATFS_OUT, {
-        st: { blocks: Math.floor(usage.capacityBytes / STATFS_UNIT_BYTES),
-        bfree: free,
-        bavail: free,
-        files: usage.inodes + usage.freeInodes,
-        ffree: usage.freeInodes,
-        bsize: STATFS_UNIT_BYTES,
-        namelen: NAME_MAX_BYTES,
-        frsize: STATFS_UNIT_BYTES },
+        st: {
+          blocks: Math.floor(usage.capacityBytes / STATFS_UNIT_BYTES),
+          bfree: free,
+          bavail: free,
+          files: usage.inodes + usage.freeInodes,
+          ffree: usage.freeInodes,
+          bsize: STATFS_UNIT_BYTES,
+          namelen: NAME_MAX_BYTES,
+          frsize: STATFS_UNIT_BYTES,
+        },
       }),
     );
   },
@@ -452,6 +449,10 @@ function attrReply(header: Header, stat: Stat): Reply {
 function openReply(header: Header, handle: HandleId): Reply {
   const reply = structReply(header.unique, FUSE_OPEN_OUT, openValues(handle));
   return { parts: [reply], lookups: NO_LOOKUPS, opened: handle };
+}
+
+function acknowledge(_context: OperationContext, request: { header: Header }): Task<Reply> {
+  return wait(done(request.header));
 }
 
 function done(header: Header): Reply {

@@ -38,7 +38,7 @@ export interface SessionOptions {
   vfs: Vfs;
   payloads: PayloadSource;
   logger: Logger;
-  /** Logs a line for each request and reply, at level info. */
+  /** Logs a line for each request and reply, at level debug. */
   debug: boolean;
 }
 
@@ -117,7 +117,7 @@ export class Session {
     const message = { head: this.#device.head, payload: this.#payload.bytes, lengthBytes };
     try {
       const request = decodeRequest(message, this.#negotiated);
-      if (this.#debug) this.#logger.info(describeRequest(request));
+      if (this.#debug) this.#logger.debug(describeRequest(request));
       this.#handle(request);
     } catch (error) {
       if (!(error instanceof MalformedRequestError)) throw error;
@@ -139,7 +139,9 @@ export class Session {
         for (const { nodeid, nlookup } of forgetsOf(request)) this.#forget(nodeid, nlookup);
         break;
       case 'INTERRUPT':
-        this.#pending.get(uniqueKeyOf(request.input.unique))?.controller.abort(new FsError('EINTR'));
+        this.#pending
+          .get(uniqueKeyOf(request.input.unique))
+          ?.controller.abort(new FsError('EINTR'));
         break;
       default:
         this.#dispatch(request);
@@ -215,7 +217,7 @@ export class Session {
   /** Sends a reply; only what the kernel has received counts as looked up or open. */
   #answer(request: Request, reply: Reply): void {
     const { header } = request;
-    if (this.#debug) this.#logger.info(describeReply(request, reply.parts));
+    if (this.#debug) this.#logger.debug(describeReply(request, reply.parts));
     const errno = this.#send(header, reply.parts);
     if (errno === 0) {
       for (const inode of reply.lookups) this.#vfs.references.addLookup(inode);
@@ -242,7 +244,7 @@ export class Session {
       );
     }
     const reply = errorReply(header.unique, errno);
-    if (this.#debug) this.#logger.info(describeReply(request, reply));
+    if (this.#debug) this.#logger.debug(describeReply(request, reply));
     this.#send(header, [reply]);
   }
 

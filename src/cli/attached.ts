@@ -1,0 +1,93 @@
+/** The attached composition: both stores live in the mount process, and nothing listens on a port. */
+import { MemoryBlockStore } from '../blocks/memory-store.ts';
+import { SystemClock } from '../clock.ts';
+import { FsError } from '../errno.ts';
+import type { AtimePolicy } from '../fs/attributes.ts';
+import { KernelEngine } from '../fs/fuse/kernel-engine.ts';
+import { MAX_WRITE_BYTES } from '../fs/fuse/negotiate.ts';
+import { ScratchPayloads } from '../fs/fuse/payloads.ts';
+import type { PayloadSource } from '../fs/fuse/session.ts';
+import { Vfs } from '../fs/vfs.ts';
+import { LocalMetaStore } from '../meta/local.ts';
+import { FileType } from '../stat.ts';
+import { runTask, wait } from '../task.ts';
+import type { RootLogger } from './logging.ts';
+import type { MountConfig, RunningMount } from './running-mount.ts';
+
+/** Permission bits of a new root directory. */
+const ROOT_PERMISSIONS = 0o755;
+
+/** Starts both stores, the VFS and the kernel engine. Rejects with nothing left open or mounted. */
+export async function startAttached(
+  config: MountConfig,
+  logger: RootLogger,
+): Promise<RunningMount> {
+  const { settings, request, metadataFile } = config;
+  const clock = new SystemClock();
+  const blocks = new MemoryBlockStore({ ...settings, clock });
+  const owner = {
+    uid: process.getuid?.() ?? 0,
+    gid: process.getgid?.() ?? 0,
+    mode: FileType.DIRECTORY | ROOT_PERMISSIONS,
+  };
+  const meta = await LocalMetaStore.open({
+    ...(metadataFile !== undefined && { path: metadataFile }),
+    clock,
+    reaper: blocks,
+    defaults: settings,
+    owner,
+    logger: logger.component('meta'),
+  });
+  try {
+    const root = await runTask(wait(meta.directoryAt(settings.rootPath, owner)));
+    const vfs = new Vfs({
+      meta,
+      blocks,
+      clock,
+      logger: logger.component('vfs'),
+      root: root.inode,
+      atimePolicy: atimePolicyOf(request),
+    });
+    const engine = new KernelEngine({
+      vfs,
+      payloads: payloadsFor(blocks, settings.blockSizeBytes),
+      request,
+      logger: logger.component('fuse'),
+      debug: config.debugFuse,
+    });
+    await engine.start();
+    return {
+      engine,
+      describe: () => describeDropped(meta.droppedAtOpen),
+      close: async () => {
+        await runTask(vfs.shutdown());
+        await meta.close();
+      },
+    };
+  } catch (error) {
+    await meta.close();
+    throw error;
+  }
+}
+
+/** Where one FUSE_WRITE can fill a block, it is read straight into a free one; otherwise into scratch memory. */
+function payloadsFor(blocks: MemoryBlockStore, blockSizeBytes: number): PayloadSource {
+  if (blockSizeBytes !== MAX_WRITE_BYTES) return new ScratchPayloads();
+  return {
+    lease: () => {
+      const lease = blocks.lease();
+      if (lease === undefined) throw new FsError('ENOMEM', 'no memory to receive data');
+      return lease;
+    },
+  };
+}
+
+function atimePolicyOf({ readOnly, genericOptions }: MountConfig['request']): AtimePolicy {
+  if (readOnly || genericOptions.includes('noatime')) return 'noatime';
+  return genericOptions.includes('strictatime') ? 'strictatime' : 'relatime';
+}
+
+function describeDropped(count: number): string[] {
+  if (count === 0) return [];
+  return [`dropped ${count} dataset(s) of the metadata file whose blocks went with their process`];
+}
