@@ -20,7 +20,7 @@ import type { MountEntry } from '../../src/fs/mount-table.ts';
 import type { Command, Report } from './programs/bare-daemon.ts';
 
 /** Set to 1 to skip, instead of fail, where there is no /dev/fuse or no right to mount. */
-export const SKIP_VARIABLE = 'IMSSFS_TEST_WITHOUT_FUSE';
+export const SKIP_VARIABLE = 'IMSSFS_SKIP_MOUNT_TESTS';
 
 export interface DaemonOptions {
   /** Name of the mount point within its folder. */
