@@ -4,6 +4,7 @@
  */
 import type { Timespec } from '../clock.ts';
 import type { EntrySequence, InodeId } from '../ids.ts';
+import type { PolicyName } from '../policy.ts';
 import type { MaybePromise } from '../task.ts';
 
 /** How a dataset's blocks are placed; kept with the dataset from its creation. */
@@ -14,9 +15,7 @@ export interface Layout {
   replication: number;
 }
 
-/** Distribution policies of the public description. */
-export const POLICIES = ['RR', 'BUCKETS', 'HASH', 'CRC16', 'CRC64', 'LOCAL'] as const;
-export type PolicyName = (typeof POLICIES)[number];
+export { POLICIES, type PolicyName } from '../policy.ts';
 
 /**
  * What block 0's server last told of a dataset's data, when its last writer closed it. For a dataset that is

@@ -1,0 +1,134 @@
+/**
+ * The options of `-o`, in the words of mount(8), and what each means to a mount. Options are applied in the
+ * order in which they are written, so the later of two that contradict each other wins.
+ */
+import type { MountRequest } from '../fs/engine.ts';
+import { UsageError } from './errors.ts';
+
+/** What `-o` says, with the defaults for what it does not say. */
+export interface MountOptions extends Omit<MountRequest, 'mountPoint'> {
+  /** Do not warn of a mount point that is not empty. */
+  allowNonEmpty: boolean;
+}
+
+/** Generic flags that the kernel takes, by what they contradict: of one group, the last one wins. */
+const GENERIC_GROUPS: readonly (readonly string[])[] = [
+  ['suid', 'nosuid'],
+  ['dev', 'nodev'],
+  ['exec', 'noexec'],
+  ['atime', 'noatime', 'relatime', 'norelatime', 'strictatime', 'nostrictatime'],
+  ['diratime', 'nodiratime'],
+  ['lazytime', 'nolazytime'],
+  ['symfollow', 'nosymfollow'],
+  ['async', 'sync'],
+  ['dirsync'],
+];
+
+// prettier-ignore
+/** What holds anyway on a new mount; the kernel need not be told. */
+const IMPLIED = new Set([
+  'suid', 'dev', 'exec', 'atime', 'relatime', 'norelatime', 'nostrictatime', 'diratime', 'async',
+]);
+
+// prettier-ignore
+/** Words that fstab(5) and its tools use and that mean nothing to the file system itself. */
+const FSTAB_WORDS = new Set([
+  'defaults', 'auto', 'noauto', 'user', 'nouser', 'users', 'nousers', 'owner', 'noowner', 'group', 'nogroup',
+  '_netdev', 'nofail',
+]);
+
+/** Flags of ours and of FUSE. */
+const FLAGS = new Map<string, (options: MountOptions) => void>([
+  ['ro', (options) => (options.readOnly = true)],
+  ['rw', (options) => (options.readOnly = false)],
+  ['allow_other', (options) => (options.allowOther = true)],
+  ['no_allow_other', (options) => (options.allowOther = false)],
+  ['default_permissions', (options) => (options.defaultPermissions = true)],
+  ['no_default_permissions', (options) => (options.defaultPermissions = false)],
+  ['nonempty', (options) => (options.allowNonEmpty = true)],
+]);
+
+/** Options that take a value. */
+const VALUED = new Map<string, (options: MountOptions, value: string) => void>([
+  ['fsname', (options, value) => {
+      if (value === '') throw new UsageError('mount option fsname is empty; write fsname=NAME');
+      options.source = value;
+  }],
+  ['subtype', (_options, value) => {
+      if (value === 'imssfs') return;
+      throw new UsageError(
+        `mount option subtype=${value} is refused, because umount-imss knows its mounts by imssfs; leave it out`,
+      );
+  }],
+]);
+
+/** All option names that {@link parseMountOptions} knows, for help and documentation. */
+export const MOUNT_OPTION_NAMES: readonly string[] = [
+  ...FLAGS.keys(),
+  ...GENERIC_GROUPS.flat(),
+  ...Array.from(VALUED.keys(), (name) => `${name}=`),
+];
+
+/**
+ * Parses all `-o` arguments. `defaults` says what the caller is (root shares its mount with other users) and
+ * how the mount is called. Throws {@link UsageError} naming the first option that is unknown.
+ */
+export function parseMountOptions(
+  args: readonly string[],
+  defaults: { isRoot: boolean; source: string },
+): MountOptions {
+  const options: MountOptions = {
+    source: defaults.source,
+    readOnly: false,
+    allowOther: defaults.isRoot,
+    defaultPermissions: true,
+    genericOptions: [],
+    allowNonEmpty: false,
+  };
+  const generic = new Map<readonly string[], string>();
+  for (const word of args.flatMap(splitOptions)) applyOption(options, generic, word);
+  options.genericOptions = [...generic.values()].filter((name) => !IMPLIED.has(name));
+  return options;
+}
+
+/** Splits at commas; `\,` is a comma inside a value, as in fstab(5) of libfuse. Empty words are dropped. */
+function splitOptions(argument: string): string[] {
+  return argument
+    .split(/(?<!\\),/)
+    .map((word) => word.replaceAll('\\,', ',').trim())
+    .filter((word) => word !== '');
+}
+
+function applyOption(
+  options: MountOptions,
+  generic: Map<readonly string[], string>,
+  word: string,
+): void {
+  const equals = word.indexOf('=');
+  const name = equals < 0 ? word : word.slice(0, equals);
+  // mount(8): x-* stays in userspace, X-* too and is not even recorded; comment= is the older way.
+  if (/^x-/i.test(name) || (name === 'comment' && equals >= 0)) return;
+  if (equals >= 0) {
+    const valued = VALUED.get(name);
+    if (valued === undefined) throw unknownOption(name);
+    valued(options, word.slice(equals + 1));
+    return;
+  }
+  const flag = FLAGS.get(name);
+  const group = GENERIC_GROUPS.find((names) => names.includes(name));
+  if (flag !== undefined) {
+    flag(options);
+  } else if (group !== undefined) {
+    generic.set(group, name);
+  } else if (VALUED.get(name) !== undefined) {
+    throw new UsageError(`mount option ${name} needs a value; write ${name}=VALUE`);
+  } else if (!FSTAB_WORDS.has(name)) {
+    throw unknownOption(name);
+  }
+}
+
+function unknownOption(name: string): UsageError {
+  return new UsageError(
+    `unknown mount option "${name}" (-o); leave it out, imssfs --help lists those that it takes`,
+  );
+}

@@ -1,0 +1,131 @@
+/**
+ * The checks of a mount point that cost nothing, made before anything is started, so that bad input leaves no
+ * trace. They also clear away a dead mount that a crash left there.
+ */
+import { constants } from 'node:fs';
+import { access, opendir, realpath, stat } from 'node:fs/promises';
+import { joinPath, lastNameOf, parentOf, showPath, trimSlashes } from './bytes-path.ts';
+import { FailureError, UsageError, errorCode } from './errors.ts';
+import type { MountTools } from './mount-tools.ts';
+import type { StoredRunState } from './run-state.ts';
+
+/** A mount point that can be used. */
+export interface CheckedMountPoint {
+  /** Absolute, without symlinks. */
+  path: Buffer;
+  /** For the person at the shell: what was cleaned up, what is unusual. */
+  notes: string[];
+}
+
+/** What {@link checkMountPoint} has to know of its surroundings. */
+export interface MountPointContext {
+  tools: Pick<MountTools, 'mountState' | 'recoverDeadMount'>;
+  /** Mounts whose daemon runs. */
+  running: readonly StoredRunState[];
+  isRoot: boolean;
+  /** `-o nonempty`: do not warn. */
+  allowNonEmpty: boolean;
+}
+
+/** Checks `given` and makes it absolute. Rejects with {@link FailureError} or {@link UsageError}. */
+export async function checkMountPoint(
+  given: Buffer,
+  context: MountPointContext,
+): Promise<CheckedMountPoint> {
+  if (given.length === 0)
+    throw new UsageError('the mount point is empty; name an existing directory');
+  const path = await canonicalPath(given, 'mount');
+  const shown = showPath(path);
+  const notes: string[] = [];
+  const state = await context.tools.mountState(path);
+  if (state === 'alive') {
+    const daemon = context.running.find((other) => other.mountPoint.equals(path));
+    const pid = daemon === undefined ? '' : ` (pid ${daemon.pid})`;
+    throw new FailureError(
+      `${shown} is already an imssfs mount${pid}; unmount it first with: umount-imss ${shown}`,
+    );
+  }
+  if (state === 'dead') {
+    await context.tools.recoverDeadMount(path);
+    notes.push(`${shown} was a dead mount of an imssfs that had ended; unmounted it`);
+  }
+  await checkDirectory(path, context.isRoot);
+  if (!context.allowNonEmpty && !(await isEmpty(path))) {
+    notes.push(`${shown} is not empty; what is in it is hidden until you unmount`);
+  }
+  return { path, notes };
+}
+
+/** What a path is wanted for; decides what an error advises. */
+type Purpose = 'mount' | 'unmount';
+
+/**
+ * The path without symlinks. A dead mount cannot be looked at (ENOTCONN), but its parent can. Throws
+ * {@link FailureError}.
+ */
+export async function canonicalPath(given: Buffer, purpose: Purpose): Promise<Buffer> {
+  const path = trimSlashes(given);
+  try {
+    return await realpath(path, { encoding: 'buffer' });
+  } catch (error) {
+    if (errorCode(error) !== 'ENOTCONN') throw unreachable(path, error, purpose);
+  }
+  try {
+    return joinPath(await realpath(parentOf(path), { encoding: 'buffer' }), lastNameOf(path));
+  } catch (error) {
+    throw unreachable(path, error, purpose);
+  }
+}
+
+function unreachable(path: Buffer, error: unknown, purpose: Purpose): FailureError {
+  const shown = showPath(path);
+  const code = errorCode(error) ?? 'error';
+  if (purpose === 'unmount') {
+    const why = code === 'ENOENT' ? 'does not exist' : `cannot be reached (${code})`;
+    return new FailureError(`${shown} ${why}; name the directory where imssfs is mounted`, {
+      cause: error,
+    });
+  }
+  const why: Partial<Record<string, string>> = {
+    ENOENT: `mount point ${shown} does not exist; make it with: mkdir -p ${shown}`,
+    ENOTDIR: `${shown} is not a directory; name an existing directory`,
+    EACCES: `no permission to reach ${shown}; choose a directory that you may enter`,
+    ELOOP: `${shown} is a loop of symlinks; name an existing directory`,
+    ENAMETOOLONG: `the mount point's path is too long; name an existing directory`,
+  };
+  return new FailureError(why[code] ?? `cannot use ${shown} (${code}); name another directory`, {
+    cause: error,
+  });
+}
+
+async function checkDirectory(path: Buffer, isRoot: boolean): Promise<void> {
+  const shown = showPath(path);
+  const found = await stat(path).catch((error: unknown) => {
+    throw unreachable(path, error, 'mount');
+  });
+  if (!found.isDirectory()) {
+    throw new FailureError(`${shown} is not a directory; name an existing directory`);
+  }
+  if (isRoot) return;
+  // fusermount demands it of users who are not root (fusermount3(1)).
+  await access(path, constants.W_OK).catch((error: unknown) => {
+    throw new FailureError(
+      `no permission to mount on ${shown}; choose a directory that you may write to, such as ~/imss`,
+      { cause: error },
+    );
+  });
+}
+
+async function isEmpty(path: Buffer): Promise<boolean> {
+  try {
+    const directory = await opendir(path);
+    try {
+      return (await directory.read()) === null;
+    } finally {
+      await directory.close();
+    }
+  } catch {
+    // Not readable: then nobody misses what is in it either.
+    return true;
+  }
+}

@@ -1,0 +1,25 @@
+/** The real signals and exits behind {@link ProcessControl}. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { ProcessControl } from './serve.ts';
+
+/**
+ * `foreground`: a terminal that goes away unmounts as well; a daemon has none, and ignores SIGHUP, so that
+ * tools which signal whole groups do not end it.
+ */
+export function processControl(foreground: boolean): ProcessControl {
+  return {
+    onSignal: (handler) => {
+      process.on('SIGTERM', handler);
+      process.on('SIGINT', handler);
+      process.on('SIGHUP', foreground ? handler : (): void => undefined);
+    },
+    onCrash: (handler) => {
+      process.on('uncaughtException', handler);
+      process.on('unhandledRejection', handler);
+    },
+    exit: (code) => {
+      process.exit(code);
+    },
+    delay: (ms) => sleep(ms, undefined, { ref: false }),
+  };
+}

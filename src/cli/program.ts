@@ -1,0 +1,249 @@
+/**
+ * The command `imssfs`: reads the command line, checks what is cheap to check, then serves the mount here (`-f`)
+ * or starts a daemon that does. What it mounts is injected, so that tests run it without a file system.
+ */
+import { homedir } from 'node:os';
+import { posix } from 'node:path';
+import { type Settings, validateSettings } from '../config.ts';
+import { usableMemoryBytes } from '../machine-memory.ts';
+import { type HostNetwork, locateHosts, readHostfile, systemNetwork } from '../net/hostfile.ts';
+import { bytesOf, isUtf8, showPath, textOf } from './bytes-path.ts';
+import {
+  EXIT_FAILURE, EXIT_USAGE, FailureError, UsageError, failureOf, oneLine,
+} from './errors.ts'; // prettier-ignore
+import { type DaemonChannel, daemonChannel, errorReply, startDaemon } from './daemon.ts';
+import {
+  type LogFile, type LogLevels, jsonLogger, logDirectories, logFileName, openDefaultLog, openLogFile,
+  parseLogLevels, readableLogger,
+} from './logging.ts'; // prettier-ignore
+import { type MountOptions, parseMountOptions } from './mount-options.ts';
+import { checkMountPoint } from './mount-point.ts';
+import type { MountTools } from './mount-tools.ts';
+import { type CommandLine, SHORT_USAGE, parseCommandLine } from './options.ts';
+import { processControl } from './process-control.ts';
+import { listRunStates, makeRunDirectory, runDirectories } from './run-state.ts';
+import type { MountConfig, StartEngine } from './running-mount.ts';
+import { serveMount } from './serve.ts';
+import { packageVersion } from './version.ts';
+
+/** What the command works with. */
+export interface ImssfsProgram {
+  startEngine: StartEngine;
+  tools: MountTools;
+  /** Arguments as latin1 strings (see bytes-path.ts). */
+  args: readonly string[];
+  /** Script that a daemon is started from: the one that runs now. */
+  entry: string;
+}
+
+/** Runs the command and resolves to its exit code; errors have been printed. */
+export async function runImssfs(program: ImssfsProgram): Promise<number> {
+  try {
+    const channel = await daemonChannel();
+    return channel === undefined ? await runCommand(program) : await runDaemon(program, channel);
+  } catch (error) {
+    const { message, exitCode } = failureOf(error);
+    process.stderr.write(`imssfs: ${message}\n`);
+    return exitCode;
+  }
+}
+
+async function runCommand(program: ImssfsProgram): Promise<number> {
+  if (program.args.length === 0) {
+    process.stderr.write(`${SHORT_USAGE}\n`);
+    return EXIT_USAGE;
+  }
+  const line = parseCommandLine(program.args, packageVersion());
+  if ('text' in line) {
+    process.stdout.write(line.text);
+    return 0;
+  }
+  const plan = await checkEverything(line, program.tools);
+  return plan.foreground ? serveInForeground(program, plan) : goToBackground(program, plan);
+}
+
+/** A mount that nothing speaks against so far. */
+interface MountPlan {
+  config: MountConfig;
+  foreground: boolean;
+  logLevels: LogLevels;
+  /** `--log-file`, absolute. */
+  logFile: string | undefined;
+  runDirectory: string;
+}
+
+async function checkEverything(line: CommandLine, tools: MountTools): Promise<MountPlan> {
+  const uid = process.getuid?.() ?? 0;
+  const settings = validateSettings(settingsText(line), usableMemoryBytes());
+  const options = parseMountOptions(line.options.map(textOf), {
+    isRoot: uid === 0,
+    source: settings.rootUri,
+  });
+  const logLevels = parseLogLevels(textOf(line.logLevel ?? 'info'), line.debugFuse === true);
+  const logFile = absoluteFile('--log-file', line.logFile);
+  const metadataFile = absoluteFile('-M', line.metadataFile);
+  if (line.mountPoint === undefined) {
+    throw new UsageError('no mount point is given; write imssfs [options] MOUNTPOINT');
+  }
+  await requireThisMachine(line, systemNetwork());
+  const runDirectory = makeRunDirectory(runDirectories(uid, process.env), uid);
+  const { path, notes } = await checkMountPoint(bytesOf(line.mountPoint), {
+    tools,
+    running: listRunStates([runDirectory]),
+    isRoot: uid === 0,
+    allowNonEmpty: options.allowNonEmpty,
+  });
+  for (const note of [...notes, ...settingNotes(settings)]) {
+    process.stderr.write(`imssfs: ${oneLine(note)}\n`);
+  }
+  const request = mountRequest(path, options);
+  const debugFuse = line.debugFuse === true;
+  return {
+    config: { settings, request, metadataFile, debugFuse },
+    foreground: line.foreground === true,
+    logLevels,
+    logFile,
+    runDirectory,
+  };
+}
+
+function mountRequest(mountPoint: Buffer, options: MountOptions): MountConfig['request'] {
+  const { source, readOnly, allowOther, defaultPermissions, genericOptions } = options;
+  return { mountPoint, source, readOnly, allowOther, defaultPermissions, genericOptions };
+}
+
+function settingNotes(settings: Settings): string[] {
+  if (settings.replication === 1) return [];
+  return [
+    `-R ${settings.replication} is kept with new files, but one machine holds one copy of each block`,
+  ];
+}
+
+/** The settings as the shell passed them, as text. */
+function settingsText(line: CommandLine): Parameters<typeof validateSettings>[0] {
+  const text = (value: string | undefined): string | undefined =>
+    value === undefined ? undefined : textOf(value);
+  return {
+    dataPort: text(line.dataPort),
+    metaPort: text(line.metaPort),
+    blockSize: text(line.blockSize),
+    capacity: text(line.capacity),
+    bufferSize: text(line.bufferSize),
+    metaBufferSize: text(line.metaBufferSize),
+    root: text(line.root),
+    deployment: text(line.deployment),
+    policy: text(line.policy),
+    replication: text(line.replication),
+    metaServers: text(line.metaServers),
+    engine: text(line.engine),
+  };
+}
+
+/** A daemon has another current directory, so its files need absolute paths; lmdb wants them as text. */
+function absoluteFile(flag: string, argument: string | undefined): string | undefined {
+  if (argument === undefined) return undefined;
+  const bytes = bytesOf(argument);
+  if (bytes.length === 0) throw new UsageError(`${flag} is empty; name a file`);
+  if (!isUtf8(bytes)) {
+    throw new UsageError(`${flag} ${showPath(bytes)} is not UTF-8; name the file in UTF-8`);
+  }
+  return posix.resolve(bytes.toString('utf8'));
+}
+
+/** Hostfiles that name other machines ask for what this version cannot do. */
+async function requireThisMachine(line: CommandLine, network: HostNetwork): Promise<void> {
+  const self = line.node === undefined ? undefined : textOf(line.node);
+  for (const argument of [line.hostfile, line.metaHostfile]) {
+    if (argument === undefined) continue;
+    const name = showPath(bytesOf(argument));
+    const hosts = await readHostfile(bytesOf(argument), name);
+    const others = (await locateHosts(hosts, network, { name, self }))
+      .filter((host) => !host.thisMachine)
+      .map((host) => host.host);
+    if (others.length === 0) continue;
+    const shown = others.length > 5 ? `${others.slice(0, 5).join(', ')}, ...` : others.join(', ');
+    throw new FailureError(
+      `hostfile ${name} names other machines (${shown}), and this version mounts attached on one machine; leave only this machine in it`,
+    );
+  }
+}
+
+async function serveInForeground(program: ImssfsProgram, plan: MountPlan): Promise<number> {
+  const file = plan.logFile === undefined ? undefined : openLogFile(plan.logFile);
+  const logger =
+    file === undefined ? readableLogger(plan.logLevels) : jsonLogger(file.fd, plan.logLevels);
+  process.chdir('/');
+  return serveMount({
+    ...plan,
+    logger,
+    logFile: plan.logFile,
+    version: packageVersion(),
+    startEngine: program.startEngine,
+    tools: program.tools,
+    control: processControl(true),
+    onReady: (lines) => process.stdout.write(`${lines.join('\n')}\n`),
+  });
+}
+
+async function goToBackground(program: ImssfsProgram, plan: MountPlan): Promise<number> {
+  const log = openLog(plan);
+  let handler: (signal: string) => void = () => undefined;
+  const cancelled = new Promise<string>((resolve) => (handler = resolve));
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  for (const signal of signals) process.on(signal, handler);
+  try {
+    const { config, logLevels, runDirectory } = plan;
+    const lines = await startDaemon({ config, logLevels, runDirectory, logFile: log.path }, log, {
+      entry: program.entry,
+      cancelled,
+    });
+    process.stdout.write(`${lines.join('\n')}\n`);
+    return 0;
+  } finally {
+    for (const signal of signals) process.off(signal, handler);
+  }
+}
+
+function openLog(plan: MountPlan): LogFile {
+  if (plan.logFile !== undefined) return openLogFile(plan.logFile);
+  const uid = process.getuid?.() ?? 0;
+  const user = { uid, home: homedir(), runDirectory: plan.runDirectory };
+  return openDefaultLog(
+    logDirectories(user, process.env),
+    logFileName(plan.config.request.mountPoint),
+  );
+}
+
+/** The detached process: mounts, replies, serves. */
+async function runDaemon(program: ImssfsProgram, channel: DaemonChannel): Promise<number> {
+  const { request } = channel;
+  process.umask(0o077);
+  // stderr is the log file: the command opened it, and what Node itself says last lands there as well.
+  const logger = jsonLogger(2, request.logLevels);
+  const control = processControl(false);
+  let abandoned: (signal: string) => void = () => undefined;
+  channel.onAbandoned(() => {
+    abandoned('the command ended before the mount was ready');
+  });
+  try {
+    return await serveMount({
+      ...request,
+      logger,
+      version: packageVersion(),
+      startEngine: program.startEngine,
+      tools: program.tools,
+      control: {
+        ...control,
+        onSignal: (handler) => {
+          abandoned = handler;
+          control.onSignal(handler);
+        },
+      },
+      onReady: (lines) => void channel.reply({ type: 'ready', lines }),
+    });
+  } catch (error) {
+    logger.fatal({ err: error }, 'cannot mount');
+    await channel.reply(errorReply(error));
+    return EXIT_FAILURE;
+  }
+}

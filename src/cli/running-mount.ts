@@ -1,0 +1,29 @@
+/** What the daemon needs of a file system: one function that brings it up, one object that is up. */
+import type { Settings } from '../config.ts';
+import type { Engine, MountRequest } from '../fs/engine.ts';
+import type { RootLogger } from './logging.ts';
+
+/** Everything that a mount is made from; checked, absolute, independent of the current directory. */
+export interface MountConfig {
+  settings: Settings;
+  request: MountRequest;
+  /** Where `-M` keeps the metadata: an absolute path. */
+  metadataFile: string | undefined;
+  /** Log one line per kernel request. */
+  debugFuse: boolean;
+}
+
+/** A mount that answers. */
+export interface RunningMount {
+  readonly engine: Engine;
+  /** Lines for the person who mounted, beyond that it is mounted; at most a few. */
+  describe(): string[];
+  /** Closes the stores; called once, after the engine has ended. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts stores, VFS and engine; resolves when the mount answers. Rejects with nothing left mounted or open; the
+ * error's message is one line for the person at the shell: what is wrong; what to do.
+ */
+export type StartEngine = (config: MountConfig, logger: RootLogger) => Promise<RunningMount>;

@@ -1,0 +1,204 @@
+/**
+ * The life of a process that serves a mount: start, signals, the end. It leaves no dead mount and no run-state
+ * file behind, however it ends, short of being killed.
+ */
+import { FsError } from '../errno.ts';
+import type { Engine } from '../fs/engine.ts';
+import type { Logger } from '../log.ts';
+import { formatSize } from '../size.ts';
+import { showPath } from './bytes-path.ts';
+import { EXIT_FAILURE, FailureError } from './errors.ts';
+import type { RootLogger } from './logging.ts';
+import { type MountTools, describeHolders } from './mount-tools.ts';
+import { ownIdentity } from './process-info.ts';
+import { type RunState, RunStateFile, earlierStarter, listRunStates } from './run-state.ts';
+import type { MountConfig, RunningMount, StartEngine } from './running-mount.ts';
+
+/** How long an unmount may take before the process ends without it. */
+const LAST_UNMOUNT_MS = 3000;
+
+/** Signals and the end of the process, replaced in tests. */
+export interface ProcessControl {
+  onSignal(handler: (signal: string) => void): void;
+  /** Bugs: uncaught exceptions and unhandled rejections. */
+  onCrash(handler: (error: unknown) => void): void;
+  exit(code: number): void;
+  /** Resolves after `ms`, without keeping the process alive. */
+  delay(ms: number): Promise<void>;
+}
+
+export interface ServeRequest {
+  config: MountConfig;
+  logger: RootLogger;
+  runDirectory: string;
+  logFile: string | undefined;
+  version: string;
+  startEngine: StartEngine;
+  tools: Pick<MountTools, 'findHolders' | 'listMounts'>;
+  control: ProcessControl;
+  /** Called once, when the mount answers, with the lines for the person at the shell. */
+  onReady(lines: string[]): void;
+}
+
+/** Mounts, serves until the mount has ended, and resolves to the exit code. Rejects if it cannot start. */
+export async function serveMount(request: ServeRequest): Promise<number> {
+  const { config, logger, control } = request;
+  const stateFile = claimMountPoint(request);
+  const stopper = new Stopper(request, stateFile);
+  control.onSignal((signal) => {
+    stopper.signal(signal);
+  });
+  control.onCrash((error) => {
+    logger.fatal({ err: error }, 'a bug; giving up this mount');
+    stopper.endNow();
+  });
+  let mount: RunningMount;
+  try {
+    mount = await request.startEngine(config, logger);
+  } catch (error) {
+    stateFile.remove();
+    throw error;
+  }
+  stopper.started(mount);
+  stateFile.update({ phase: 'mounted', deviceMinor: await minorOf(request) });
+  const lines = [readyLine(request), ...mount.describe()];
+  for (const line of lines) logger.info(line);
+  request.onReady(lines);
+  const end = await mount.engine.ended;
+  if (end.reason === 'failed') logger.fatal({ err: end.error }, 'the mount failed');
+  else logger.info('unmounted');
+  try {
+    await stopper.close();
+  } finally {
+    stateFile.remove();
+  }
+  return end.reason === 'failed' || stopper.forced ? EXIT_FAILURE : 0;
+}
+
+function claimMountPoint(request: ServeRequest): RunStateFile {
+  const { config, runDirectory } = request;
+  const state: RunState = {
+    ...ownIdentity(),
+    mountPoint: config.request.mountPoint,
+    phase: 'starting',
+    source: config.request.source,
+    deviceMinor: undefined,
+    logFile: request.logFile,
+    version: request.version,
+  };
+  const file = new RunStateFile(runDirectory, state);
+  const earlier = earlierStarter(state, listRunStates([runDirectory]));
+  if (earlier === undefined) return file;
+  file.remove();
+  throw new FailureError(
+    `pid ${earlier.pid} is mounting at ${showPath(state.mountPoint)} right now; wait for it`,
+  );
+}
+
+async function minorOf(request: ServeRequest): Promise<number | undefined> {
+  const path = request.config.request.mountPoint;
+  try {
+    const mounts = await request.tools.listMounts();
+    return mounts.findLast((mount) => mount.mountPoint.equals(path))?.deviceMinor;
+  } catch (error) {
+    request.logger.warn({ err: error }, 'cannot list mounts');
+    return undefined;
+  }
+}
+
+function readyLine(request: ServeRequest): string {
+  const { settings, request: mount } = request.config;
+  const details = [`capacity ${formatSize(settings.capacityBytes)}`, `pid ${process.pid}`];
+  if (request.logFile !== undefined) details.push(`log ${request.logFile}`);
+  return `mounted ${mount.source} at ${showPath(mount.mountPoint)} (${details.join(', ')})`;
+}
+
+/** Turns signals into unmounts: the first one politely, the second one at once. */
+class Stopper {
+  readonly #request: ServeRequest;
+  readonly #logger: Logger;
+  readonly #stateFile: RunStateFile;
+  #mount: RunningMount | undefined;
+  #closing: Promise<void> | undefined;
+  #signals = 0;
+  /** The process ends without waiting for those who use the mount. */
+  forced = false;
+
+  constructor(request: ServeRequest, stateFile: RunStateFile) {
+    this.#request = request;
+    this.#logger = request.logger;
+    this.#stateFile = stateFile;
+  }
+
+  /** From now on there is something to unmount; a signal that came earlier takes effect. */
+  started(mount: RunningMount): void {
+    this.#mount = mount;
+    if (this.#signals > 0) void this.#unmountPolitely(mount.engine);
+  }
+
+  signal(name: string): void {
+    this.#signals += 1;
+    this.#logger.info(`${name}: unmounting`);
+    if (this.#signals > 1) this.endNow();
+    else if (this.#mount !== undefined) void this.#unmountPolitely(this.#mount.engine);
+  }
+
+  /** Closes the stores, once. */
+  close(): Promise<void> {
+    this.#closing ??= this.#mount?.close() ?? Promise.resolve();
+    return this.#closing;
+  }
+
+  /** Unmounts whoever uses it, and ends the process in bounded time. */
+  endNow(): void {
+    if (this.forced) return;
+    this.forced = true;
+    void Promise.race([this.#detachAndClose(), this.#request.control.delay(LAST_UNMOUNT_MS)]).then(
+      () => {
+        this.#stateFile.remove();
+        this.#request.control.exit(EXIT_FAILURE);
+      },
+    );
+  }
+
+  async #detachAndClose(): Promise<void> {
+    if (this.#mount === undefined) return;
+    await this.#detach(this.#mount.engine);
+    await this.close().catch((error: unknown) => {
+      this.#logger.error({ err: error }, 'cannot close the stores');
+    });
+  }
+
+  /** Lazily: a forced unmount leaves a busy mount point behind as a dead mount. */
+  async #detach(engine: Engine): Promise<void> {
+    try {
+      await engine.unmount('lazy');
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'cannot detach the mount');
+    }
+  }
+
+  async #unmountPolitely(engine: Engine): Promise<void> {
+    try {
+      await engine.unmount('plain');
+    } catch (error) {
+      if (!(error instanceof FsError && error.code === 'EBUSY')) {
+        this.#logger.error({ err: error }, 'cannot unmount; trying to detach');
+      } else {
+        const holders = await this.#holders();
+        this.#logger.warn(`busy: in use by ${holders}; detached, and serving until they are done`);
+      }
+      await this.#detach(engine);
+    }
+  }
+
+  async #holders(): Promise<string> {
+    try {
+      const path = this.#request.config.request.mountPoint;
+      return describeHolders(await this.#request.tools.findHolders(path));
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'cannot tell who uses the mount');
+      return 'unknown processes';
+    }
+  }
+}

@@ -1,0 +1,277 @@
+/**
+ * The command `umount-imss`: unmounts, and waits until the process that served the mount has ended, so that its
+ * memory is free when the command returns.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command, Option } from 'commander';
+import { FsError } from '../errno.ts';
+import type { UnmountMode } from '../fs/engine.ts';
+import { bytesOf, showPath, textOf } from './bytes-path.ts';
+import { EXIT_USAGE, FailureError, UsageError, failureOf, oneLine } from './errors.ts';
+import { canonicalPath } from './mount-point.ts';
+import { type MountTools, describeHolders } from './mount-tools.ts';
+import { type Answer, HELP_FLAGS, VERSION_FLAGS, runParser } from './options.ts';
+import { isRunning } from './process-info.ts';
+import {
+  type StoredRunState,
+  allRunDirectories,
+  listRunStates,
+  runDirectories,
+} from './run-state.ts';
+import { packageVersion } from './version.ts';
+
+const DEFAULT_TIMEOUT_S = 60;
+/** After this it says what it waits for. */
+const PATIENCE_MS = 3000;
+const POLL_MS = 20;
+/** How long a lazy unmount waits for a process that nobody uses any more. */
+const LAZY_WAIT_MS = 1000;
+
+export const UMOUNT_USAGE = `Usage: umount-imss [options] MOUNTPOINT...
+"umount-imss --help" explains the options.`;
+
+/** What the command works with. */
+export interface UmountProgram {
+  tools: MountTools;
+  /** Arguments as latin1 strings (see bytes-path.ts). */
+  args: readonly string[];
+  uid: number;
+  /** Mounts whose daemon runs. */
+  runStates(): StoredRunState[];
+  print(line: string): void;
+  printError(line: string): void;
+}
+
+interface UmountRequest {
+  mode: UnmountMode;
+  all: boolean;
+  verbose: boolean;
+  timeoutMs: number;
+  mountPoints: Buffer[];
+}
+
+/** The commander definition; exported for documentation and tests. */
+export function umountCommand(version: string): Command {
+  return new Command('umount-imss')
+    .argument('[MOUNTPOINT...]', 'where imssfs is mounted')
+    .description(
+      'Unmounts imssfs file systems, and returns when their processes have ended and their memory is free.',
+    )
+    .addOption(new Option('-l, --lazy', 'detach now; it goes on until its last user is gone'))
+    .addOption(new Option('-f, --force', 'abort requests that hang, then unmount'))
+    .addOption(new Option('-a, --all', 'all imssfs mounts of this user (as root: of all users)'))
+    .addOption(new Option('-v, --verbose', 'say what is done'))
+    .addOption(
+      new Option(
+        '--timeout <seconds>',
+        `how long to wait for the process to end (default: ${DEFAULT_TIMEOUT_S})`,
+      ),
+    )
+    .helpOption(HELP_FLAGS, 'show this help')
+    .version(version, VERSION_FLAGS, 'show the version')
+    .addHelpText(
+      'after',
+      '\nExit code: 0 all unmounted, 1 failure (such as a busy mount), 2 wrong usage.',
+    )
+    .configureHelp({ helpWidth: 100 });
+}
+
+/** Parses the arguments of `umount-imss`. Throws {@link UsageError}. */
+export function parseUmountLine(args: readonly string[], version: string): UmountRequest | Answer {
+  const command = umountCommand(version);
+  const answer = runParser(command, args);
+  if (answer !== undefined) return answer;
+  const values = command.opts<{
+    lazy?: true;
+    force?: true;
+    all?: true;
+    verbose?: true;
+    timeout?: string;
+  }>();
+  const all = values.all === true;
+  if (all && command.args.length > 0) {
+    throw new UsageError('--all and a mount point are given; leave out one of them');
+  }
+  if (!all && command.args.length === 0) {
+    throw new UsageError('no mount point is given; name one, or use --all');
+  }
+  if (values.lazy === true && values.force === true) {
+    throw new UsageError('--lazy and --force are given; leave out one of them');
+  }
+  const timeout = values.timeout ?? String(DEFAULT_TIMEOUT_S);
+  if (!/^\d{1,6}(\.\d+)?$/.test(timeout)) {
+    throw new UsageError(`timeout "${textOf(timeout)}" is not valid; give seconds, such as 60`);
+  }
+  return {
+    mode: values.lazy === true ? 'lazy' : values.force === true ? 'force' : 'plain',
+    all,
+    verbose: values.verbose === true,
+    timeoutMs: Number(timeout) * 1000,
+    mountPoints: command.args.map(bytesOf),
+  };
+}
+
+/** Runs the command and resolves to its exit code; errors have been printed. */
+export async function runUmount(program: UmountProgram): Promise<number> {
+  if (program.args.length === 0) {
+    program.printError(UMOUNT_USAGE);
+    return EXIT_USAGE;
+  }
+  try {
+    const request = parseUmountLine(program.args, packageVersion());
+    if ('text' in request) {
+      program.print(request.text.trimEnd());
+      return 0;
+    }
+    const mountPoints = request.all ? await ownMounts(program) : request.mountPoints;
+    if (mountPoints.length === 0 && request.verbose) program.print('nothing is mounted');
+    let exitCode = 0;
+    // The last one first: a mount may lie inside an earlier one.
+    for (const mountPoint of request.all ? mountPoints.toReversed() : mountPoints) {
+      exitCode = Math.max(exitCode, await reporting(program, () => unmountOne(program, request, mountPoint))); // prettier-ignore
+    }
+    return exitCode;
+  } catch (error) {
+    return reporting(program, () => {
+      throw error;
+    });
+  }
+}
+
+async function reporting(program: UmountProgram, work: () => Promise<void>): Promise<number> {
+  try {
+    await work();
+    return 0;
+  } catch (error) {
+    const { message, exitCode } = failureOf(error);
+    program.printError(`umount-imss: ${message}`);
+    return exitCode;
+  }
+}
+
+async function ownMounts(program: UmountProgram): Promise<Buffer[]> {
+  const mounts = await program.tools.listMounts();
+  return mounts
+    .filter((mount) => program.uid === 0 || mount.userId === program.uid)
+    .map((mount) => mount.mountPoint);
+}
+
+async function unmountOne(
+  program: UmountProgram,
+  request: UmountRequest,
+  given: Buffer,
+): Promise<void> {
+  if (given.length === 0)
+    throw new UsageError('the mount point is empty; name where imssfs is mounted');
+  const path = await canonicalPath(given, 'unmount');
+  const shown = showPath(path);
+  const state = await program.tools.mountState(path);
+  if (state === 'none') throw await noMount(program, path);
+  if (state === 'dead') {
+    await program.tools.recoverDeadMount(path);
+    program.print(`${shown} was a dead mount of an imssfs that had ended; unmounted it`);
+    return;
+  }
+  const daemon = daemonOf(program, path);
+  await unmountLive(program, path, request.mode);
+  if (request.verbose)
+    program.print(`${request.mode === 'lazy' ? 'detached' : 'unmounted'} ${shown}`);
+  if (daemon !== undefined) await waitForEnd(program, request, daemon);
+}
+
+/** The process that serves the mount at `path`: the latest, as an earlier one may live on there, detached. */
+function daemonOf(program: UmountProgram, path: Buffer): StoredRunState | undefined {
+  return program
+    .runStates()
+    .filter((known) => known.phase === 'mounted' && known.mountPoint.equals(path))
+    .sort((a, b) => a.startTicks - b.startTicks || a.pid - b.pid)
+    .at(-1);
+}
+
+async function noMount(program: UmountProgram, path: Buffer): Promise<FailureError> {
+  const shown = showPath(path);
+  const around = (await program.tools.listMounts()).find((mount) =>
+    isBelow(path, mount.mountPoint),
+  );
+  return new FailureError(
+    around === undefined
+      ? `${shown} is not an imssfs mount; see the imssfs lines of: findmnt -t fuse.imssfs`
+      : `${shown} is not a mount but lies inside one; unmount ${showPath(around.mountPoint)}`,
+  );
+}
+
+function isBelow(path: Buffer, directory: Buffer): boolean {
+  const prefix = Buffer.concat([directory, Buffer.from('/')]);
+  return path.subarray(0, prefix.length).equals(prefix);
+}
+
+async function unmountLive(program: UmountProgram, path: Buffer, mode: UnmountMode): Promise<void> {
+  const shown = showPath(path);
+  try {
+    await program.tools.unmount(path, mode);
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
+    if (error.code === 'EBUSY') {
+      const found = await program.tools.findHolders(path);
+      const holders = found.length === 0 ? error.message : describeHolders(found);
+      throw new FailureError(
+        `${shown} is in use by ${oneLine(holders)}; end or leave it first, or detach with --lazy`,
+        { cause: error },
+      );
+    }
+    if (error.code === 'EPERM') {
+      throw new FailureError(`no permission to unmount ${shown}; do it as its owner or as root`, {
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+async function waitForEnd(
+  program: UmountProgram,
+  request: UmountRequest,
+  daemon: StoredRunState,
+): Promise<void> {
+  const lazy = request.mode === 'lazy';
+  const start = performance.now();
+  const deadline = start + (lazy ? Math.min(LAZY_WAIT_MS, request.timeoutMs) : request.timeoutMs);
+  let told = false;
+  while (isRunning(daemon)) {
+    const now = performance.now();
+    if (now >= deadline) {
+      if (!lazy) throw stillRunning(request, daemon);
+      program.print(`pid ${daemon.pid} goes on until the last user of the mount is gone`);
+      return;
+    }
+    if (!told && now - start >= PATIENCE_MS) {
+      told = true;
+      program.printError(
+        `umount-imss: unmounted; waiting for pid ${daemon.pid} to end and free its memory`,
+      );
+    }
+    await sleep(POLL_MS);
+  }
+  if (request.verbose) program.print(`pid ${daemon.pid} has ended`);
+}
+
+function stillRunning(request: UmountRequest, daemon: StoredRunState): FailureError {
+  const log = daemon.logFile === undefined ? '' : `; see ${daemon.logFile}`;
+  return new FailureError(
+    `unmounted, but pid ${daemon.pid} has not ended after ${request.timeoutMs / 1000} s${log}`,
+  );
+}
+
+/** The command in this process. */
+export function umountProgram(tools: MountTools, args: readonly string[]): UmountProgram {
+  const uid = process.getuid?.() ?? 0;
+  const directories = uid === 0 ? allRunDirectories() : runDirectories(uid, process.env);
+  return {
+    tools,
+    args,
+    uid,
+    runStates: () => listRunStates(directories),
+    print: (line) => process.stdout.write(`${line}\n`),
+    printError: (line) => process.stderr.write(`${line}\n`),
+  };
+}

@@ -1,0 +1,233 @@
+/**
+ * What can be set about a file system: defaults, limits with their units, and the one place that checks them.
+ * A {@link Settings} value has been validated; nothing checks it again.
+ */
+import { POLICIES, type PolicyName } from './policy.ts';
+import { formatSize, parseSize } from './size.ts';
+
+/** A setting is wrong. The message is one line: what is wrong; what to do. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+}
+
+export const MIN_BLOCK_SIZE_BYTES = 4096;
+export const MAX_REPLICATION = 3;
+
+/** What applies where nothing is said, as it would be written on the command line. */
+export const DEFAULTS = {
+  dataPort: '5555',
+  metaPort: '5569',
+  blockSize: '1MiB',
+  root: 'imss://',
+  bufferSize: '1GiB',
+  metaBufferSize: '64MiB',
+  deployment: '0',
+  policy: 'RR',
+  replication: '1',
+  metaServers: '1',
+  engine: 'kernel',
+} as const;
+
+/** The FUSE engines that exist in this version. */
+export type EngineName = 'kernel';
+
+/** Settings as written; what is absent takes its default. */
+export interface RawSettings {
+  dataPort?: string | undefined;
+  metaPort?: string | undefined;
+  blockSize?: string | undefined;
+  capacity?: string | undefined;
+  bufferSize?: string | undefined;
+  metaBufferSize?: string | undefined;
+  root?: string | undefined;
+  deployment?: string | undefined;
+  policy?: string | undefined;
+  replication?: string | undefined;
+  metaServers?: string | undefined;
+  engine?: string | undefined;
+}
+
+/** Validated settings. */
+export interface Settings {
+  dataPort: number;
+  metaPort: number;
+  blockSizeBytes: number;
+  capacityBytes: number;
+  /** Most memory that transfers between nodes may hold; unused while there is one node. */
+  transferBufferBytes: number;
+  metaBufferBytes: number;
+  /** The `-r` URI as written; first field of /proc/mounts. */
+  rootUri: string;
+  /** Names of the directories that lead to the root, percent-escapes decoded. */
+  rootPath: Buffer[];
+  policy: PolicyName;
+  replication: number;
+  engine: EngineName;
+}
+
+/** Checks all settings. `memoryBytes` is what this process may use. Throws {@link ConfigError}. */
+export function validateSettings(raw: RawSettings, memoryBytes: number): Settings {
+  requireAttached(raw.deployment ?? DEFAULTS.deployment);
+  requireOneMetaServer(raw.metaServers ?? DEFAULTS.metaServers);
+  const rootUri = raw.root ?? DEFAULTS.root;
+  const blockSizeBytes = blockSize(raw.blockSize ?? DEFAULTS.blockSize, memoryBytes);
+  return {
+    dataPort: port('data port (-p)', raw.dataPort ?? DEFAULTS.dataPort),
+    metaPort: port('metadata port (-m)', raw.metaPort ?? DEFAULTS.metaPort),
+    blockSizeBytes,
+    capacityBytes: capacity(raw.capacity, { blockSizeBytes, memoryBytes }),
+    transferBufferBytes: bufferSize('buffer size (-B)', raw.bufferSize ?? DEFAULTS.bufferSize),
+    metaBufferBytes: bufferSize(
+      'metadata buffer size (-e)',
+      raw.metaBufferSize ?? DEFAULTS.metaBufferSize,
+    ),
+    rootUri,
+    rootPath: parseRootUri(rootUri),
+    policy: policy(raw.policy ?? DEFAULTS.policy),
+    replication: wholeNumber('replication (-R)', raw.replication ?? DEFAULTS.replication, {
+      from: 1,
+      to: MAX_REPLICATION,
+    }),
+    engine: engine(raw.engine ?? DEFAULTS.engine),
+  };
+}
+
+function quote(text: string): string {
+  return text.length > 80 ? `"${text.slice(0, 80)}..."` : `"${text}"`;
+}
+
+function size(what: string, text: string): number {
+  const bytes = parseSize(text);
+  if (bytes !== undefined) return bytes;
+  if (/^\d+(\.\d+)? ?([kmgtp]i?b?)?$/i.test(text)) {
+    throw new ConfigError(`${what} ${quote(text)} is beyond what can be counted; give less`);
+  }
+  throw new ConfigError(
+    `${what} ${quote(text)} is not a size; write bytes or a number with a suffix, such as 4096, 512k, 1MiB or 10G`,
+  );
+}
+
+function blockSize(text: string, memoryBytes: number): number {
+  const bytes = size('block size (-b)', text);
+  if (bytes < MIN_BLOCK_SIZE_BYTES) {
+    throw new ConfigError(
+      `block size (-b) ${formatSize(bytes)} is too small; give at least ${MIN_BLOCK_SIZE_BYTES} bytes`,
+    );
+  }
+  if (bytes > memoryBytes) {
+    throw new ConfigError(
+      `block size (-b) ${formatSize(bytes)} is above the ${formatSize(memoryBytes)} of memory here; give less, such as 1MiB`,
+    );
+  }
+  return bytes;
+}
+
+function capacity(
+  text: string | undefined,
+  limits: { blockSizeBytes: number; memoryBytes: number },
+): number {
+  const { blockSizeBytes, memoryBytes } = limits;
+  const bytes = text === undefined ? Math.floor(memoryBytes / 2) : size('capacity (-S)', text);
+  if (bytes > memoryBytes) {
+    throw new ConfigError(
+      `capacity (-S) ${formatSize(bytes)} is above the ${formatSize(memoryBytes)} of memory here; give less, or leave it out for half of memory`,
+    );
+  }
+  if (bytes < blockSizeBytes) {
+    throw new ConfigError(
+      `capacity ${formatSize(bytes)} is below one block of ${formatSize(blockSizeBytes)}; give a larger -S or a smaller -b`,
+    );
+  }
+  return bytes;
+}
+
+function bufferSize(what: string, text: string): number {
+  const bytes = size(what, text);
+  if (bytes === 0) throw new ConfigError(`${what} is 0; give at least 1 byte`);
+  return bytes;
+}
+
+function wholeNumber(what: string, text: string, range: { from: number; to: number }): number {
+  const value = /^\d{1,9}$/.test(text) ? Number(text) : NaN;
+  if (value >= range.from && value <= range.to) return value;
+  throw new ConfigError(
+    `${what} ${quote(text)} is not valid; give a whole number from ${range.from} to ${range.to}`,
+  );
+}
+
+function port(what: string, text: string): number {
+  return wholeNumber(what, text, { from: 1, to: 65_535 });
+}
+
+/** Upper or lower case, and with the `b` that sample configurations of Hercules lack and its code demands. */
+function policy(text: string): PolicyName {
+  const plain = text.toUpperCase().replace(/^(CRC(?:16|64))B$/, '$1');
+  const found = POLICIES.find((name) => name === plain);
+  if (found !== undefined) return found;
+  throw new ConfigError(
+    `policy (-P) ${quote(text)} is unknown; choose one of ${POLICIES.join(', ')}`,
+  );
+}
+
+function engine(text: string): EngineName {
+  if (text === 'kernel') return text;
+  if (text === 'fuse-native') {
+    throw new ConfigError(
+      'engine fuse-native is not available in this version; leave --engine out to use kernel',
+    );
+  }
+  throw new ConfigError(`engine ${quote(text)} is unknown; leave --engine out to use kernel`);
+}
+
+function requireAttached(text: string): void {
+  if (text === '0') return;
+  if (text === '1' || text === '2') {
+    throw new ConfigError(
+      `deployment (-d) ${text} needs servers of their own, and this version mounts attached on one machine; use -d 0`,
+    );
+  }
+  throw new ConfigError(`deployment (-d) ${quote(text)} is not valid; use 0 (attached)`);
+}
+
+function requireOneMetaServer(text: string): void {
+  const count = wholeNumber('number of metadata servers (-x)', text, { from: 1, to: 8192 });
+  if (count === 1) return;
+  throw new ConfigError(
+    `${count} metadata servers (-x) need machines of their own, and this version mounts attached on one machine; use -x 1`,
+  );
+}
+
+/**
+ * The directories that `imss://a/b%20c` leads through. Throws {@link ConfigError} for another scheme, a broken
+ * percent-escape, `.`, `..`, and escaped NUL or `/`.
+ */
+export function parseRootUri(uri: string): Buffer[] {
+  const path = /^imss:\/\/(.*)$/is.exec(uri)?.[1];
+  if (path === undefined) {
+    throw new ConfigError(
+      `root (-r) ${quote(uri)} is not an imss:// URI; write imss:// or imss://directory`,
+    );
+  }
+  return path
+    .split('/')
+    .filter((part) => part !== '')
+    .map((part) => decodePart(part, uri));
+}
+
+function decodePart(part: string, uri: string): Buffer {
+  const broken = (why: string): ConfigError =>
+    new ConfigError(`root (-r) ${quote(uri)} ${why}; write imss:// or imss://directory`);
+  if (/%(?![0-9a-f]{2})/i.test(part)) throw broken('has a "%" that no two hex digits follow');
+  const chunks = part
+    .split(/(%[0-9a-f]{2})/i)
+    .map((chunk) =>
+      chunk.startsWith('%') ? Buffer.from(chunk.slice(1), 'hex') : Buffer.from(chunk),
+    );
+  const name = Buffer.concat(chunks);
+  if (name.includes(0) || name.includes(0x2f)) throw broken('has a name with NUL or "/" in it');
+  if (name.equals(Buffer.from('.')) || name.equals(Buffer.from('..'))) {
+    throw broken('has "." or ".." as a name');
+  }
+  if (name.length > 255) throw broken('has a name of more than 255 bytes');
+  return name;
+}

@@ -1,0 +1,31 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { bytesOf, joinPath, lastNameOf, parentOf, showPath, textOf, trimSlashes } from '../../../src/cli/bytes-path.ts'; // prettier-ignore
+
+test('an argument comes back byte for byte', (t) => {
+  fc.assert(
+    fc.property(fc.uint8Array(), (bytes) => {
+      const argument = Buffer.from(bytes).toString('latin1');
+      t.deepEqual(bytesOf(argument), Buffer.from(bytes));
+    }),
+  );
+  t.is(textOf(Buffer.from('ü').toString('latin1')), 'ü');
+});
+
+test('a path is shown as text, with bytes that are no UTF-8 and control characters escaped', (t) => {
+  t.is(showPath(Buffer.from('/mnt/größe')), '/mnt/größe');
+  t.is(showPath(Buffer.from([0x2f, 0x61, 0xff, 0xfe])), '/a\\xff\\xfe');
+  t.is(showPath(Buffer.from('/a\nb\u001b[1m')), '/a\\x0ab\\x1b[1m');
+});
+
+test('paths are taken apart and put together at slashes', (t) => {
+  const cut = (path: string): string[] =>
+    [trimSlashes, parentOf, lastNameOf].map((part) => part(Buffer.from(path)).toString());
+  t.deepEqual(cut('/a/b'), ['/a/b', '/a', 'b']);
+  t.deepEqual(cut('/a'), ['/a', '/', 'a']);
+  t.deepEqual(cut('a'), ['a', '.', 'a']);
+  t.is(trimSlashes(Buffer.from('/a//')).toString(), '/a');
+  t.is(trimSlashes(Buffer.from('//')).toString(), '/');
+  t.is(joinPath(Buffer.from('/'), Buffer.from('a')).toString(), '/a');
+  t.is(joinPath(Buffer.from('/a'), Buffer.from('b')).toString(), '/a/b');
+});
