@@ -33,7 +33,10 @@ export default tseslint.config(
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
       '@typescript-eslint/prefer-readonly': 'error',
       '@typescript-eslint/explicit-module-boundary-types': 'error',
-      '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: true }],
+      '@typescript-eslint/no-unnecessary-condition': [
+        'error',
+        { allowConstantLoopConditions: true },
+      ],
       'no-console': 'error',
       eqeqeq: 'error',
     },
@@ -41,7 +44,7 @@ export default tseslint.config(
   { files: ['src/cli/**', 'bench/**', 'test/**'], rules: { 'no-console': 'off' } },
   {
     files: ['**/*.js', 'bin/*'],
-    languageOptions: { globals: { process: 'readonly', console: 'readonly' } },
+    languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } },
   },
   layer('*.ts', ['net', 'blocks', 'meta', 'fs', 'cli', 'bin']),
   layer('net/**', ['blocks', 'meta', 'fs', 'cli', 'bin']),

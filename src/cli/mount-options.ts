@@ -50,16 +50,22 @@ const FLAGS = new Map<string, (options: MountOptions) => void>([
 
 /** Options that take a value. */
 const VALUED = new Map<string, (options: MountOptions, value: string) => void>([
-  ['fsname', (options, value) => {
+  [
+    'fsname',
+    (options, value) => {
       if (value === '') throw new UsageError('mount option fsname is empty; write fsname=NAME');
       options.source = value;
-  }],
-  ['subtype', (_options, value) => {
+    },
+  ],
+  [
+    'subtype',
+    (_options, value) => {
       if (value === 'imssfs') return;
       throw new UsageError(
         `mount option subtype=${value} is refused, because umount-imss knows its mounts by imssfs; leave it out`,
       );
-  }],
+    },
+  ],
 ]);
 
 /** All option names that {@link parseMountOptions} knows, for help and documentation. */

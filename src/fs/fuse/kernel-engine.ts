@@ -1,18 +1,15 @@
 /** The `kernel` engine: mounts, serves the session from the event loop, and says how it ended. */
-import { writeFile } from 'node:fs/promises';
 import type { Logger } from '../../log.ts';
 import type { Engine, EngineEnd, MountRequest, UnmountMode } from '../engine.ts';
-import { findMount, readMountTable } from '../mount-table.ts';
 import type { Vfs } from '../vfs.ts';
 import { KernelDevice } from './device.ts';
-import { type FuseMount, mountFuse } from './mount.ts';
+import { type FuseMount, mountFuse, setReadAhead } from './mount.ts';
 import { type PayloadSource, Session } from './session.ts';
 
 /**
- * How far ahead the kernel reads a file, in KiB. The handshake can only lower the default of 128; root may raise
- * it here, so that a sequential reader has several FUSE_READs of 1 MiB under way.
+ * How far ahead the kernel reads a file. The handshake can only lower the default of 128 KiB; root may raise it, so that a sequential reader has several FUSE_READs of 1 MiB under way.
  */
-const READ_AHEAD_KIB = 4096;
+const READ_AHEAD_BYTES = 4 * 1024 * 1024;
 
 export interface KernelEngineOptions {
   vfs: Vfs;
@@ -63,7 +60,7 @@ export class KernelEngine implements Engine {
       );
       session.start();
     });
-    await this.#raiseReadAhead();
+    await setReadAhead(mount.minor, READ_AHEAD_BYTES);
   }
 
   async unmount(mode: UnmountMode): Promise<void> {
@@ -81,18 +78,5 @@ export class KernelEngine implements Engine {
       logger.error({ err: error }, 'cleaning up after the session failed');
     }
     this.#resolveEnded(end);
-  }
-
-  async #raiseReadAhead(): Promise<void> {
-    const { request, logger } = this.#options;
-    try {
-      const mount = findMount(await readMountTable(), request.mountPoint);
-      if (mount === undefined) return;
-      const device = `${mount.major}:${mount.minor}`;
-      await writeFile(`/sys/class/bdi/${device}/read_ahead_kb`, String(READ_AHEAD_KIB));
-    } catch (error) {
-      // Only root may, and some containers hide /sys: reads are merely slower.
-      logger.debug({ err: error }, 'read-ahead stays at the default');
-    }
   }
 }
