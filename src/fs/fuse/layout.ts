@@ -60,12 +60,26 @@ export interface Layout<F extends FieldTable = FieldTable> {
   readonly steps: readonly Step[];
 }
 
+/** Kinds as small numbers, by which a switch jumps; as strings they would be compared one by one. */
+const Code = {
+  u16: 0,
+  u32: 1,
+  i32: 2,
+  u64: 3,
+  offset: 4,
+  i64: 5,
+  words: 6,
+  padding: 7,
+  nested: 8,
+} as const;
+type Code = (typeof Code)[keyof typeof Code];
+
 /** One field with its place worked out. */
 interface Step {
   readonly name: string;
   readonly offset: number;
   readonly sizeBytes: number;
-  readonly kind: keyof KindTypes | 'padding' | 'nested';
+  readonly code: Code;
   readonly nested: Layout | undefined;
 }
 
@@ -89,12 +103,13 @@ function isPadding(kind: string): kind is Padding {
 
 function makeStep(name: string, offset: number, kind: FieldKind): Step {
   if (typeof kind !== 'string') {
-    return { name, offset, sizeBytes: kind.sizeBytes, kind: 'nested', nested: kind };
+    return { name, offset, sizeBytes: kind.sizeBytes, code: Code.nested, nested: kind };
   }
   if (isPadding(kind)) {
-    return { name, offset, sizeBytes: Number(kind.slice(3)), kind: 'padding', nested: undefined };
+    const sizeBytes = Number(kind.slice('pad'.length));
+    return { name, offset, sizeBytes, code: Code.padding, nested: undefined };
   }
-  return { name, offset, sizeBytes: SIZES[kind], kind, nested: undefined };
+  return { name, offset, sizeBytes: SIZES[kind], code: Code[kind], nested: undefined };
 }
 
 /** Describes a structure. C's implicit padding must be written out: the kernel's headers leave none. */
@@ -115,118 +130,150 @@ export function offsetsOf<F extends FieldTable>(target: Layout<F>): Record<keyof
   return Object.fromEntries(pairs) as Record<keyof F, number>;
 }
 
-function readUnsigned(buffer: Buffer, at: number, exact: boolean): number {
-  const high = buffer.readUInt32LE(at + 4);
+// Buffer's own accessors check every value's range again; these run some twenty times for each reply.
+
+function load16(bytes: Uint8Array, at: number): number {
+  return (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+}
+
+/** Signed; `>>> 0` makes it unsigned. */
+function load32(bytes: Uint8Array, at: number): number {
+  return load16(bytes, at) | (load16(bytes, at + 2) << 16);
+}
+
+function store16(bytes: Uint8Array, at: number, value: number): void {
+  bytes[at] = value;
+  bytes[at + 1] = value >>> 8;
+}
+
+function store32(bytes: Uint8Array, at: number, value: number): void {
+  store16(bytes, at, value);
+  store16(bytes, at + 2, value >>> 16);
+}
+
+/** Negative numbers in two's complement. */
+function store64(bytes: Uint8Array, at: number, value: number): void {
+  const low = value >>> 0;
+  store32(bytes, at, low);
+  store32(bytes, at + 4, (value - low) / WORD);
+}
+
+function readUnsigned(bytes: Uint8Array, at: number, exact: boolean): number {
+  const high = load32(bytes, at + 4) >>> 0;
   if (high >= UNSAFE_HIGH) {
     if (exact) throw new FieldRangeError('64-bit field at or above 2^53');
     return END_OF_RANGE;
   }
-  return high * WORD + buffer.readUInt32LE(at);
+  return high * WORD + (load32(bytes, at) >>> 0);
 }
 
-function readSigned(buffer: Buffer, at: number): number {
-  const value = buffer.readInt32LE(at + 4) * WORD + buffer.readUInt32LE(at);
+function readSigned(bytes: Uint8Array, at: number): number {
+  const value = load32(bytes, at + 4) * WORD + (load32(bytes, at) >>> 0);
   return Math.max(-END_OF_RANGE, Math.min(END_OF_RANGE, value));
 }
 
-function readStep(step: Step, buffer: Buffer, at: number): unknown {
-  switch (step.kind) {
-    case 'u16':
-      return buffer.readUInt16LE(at);
-    case 'u32':
-      return buffer.readUInt32LE(at);
-    case 'i32':
-      return buffer.readInt32LE(at);
-    case 'u64':
-      return readUnsigned(buffer, at, true);
-    case 'offset':
-      return readUnsigned(buffer, at, false);
-    case 'i64':
-      return readSigned(buffer, at);
-    case 'words':
-      return { low: buffer.readUInt32LE(at), high: buffer.readUInt32LE(at + 4) };
+function readStep(step: Step, bytes: Uint8Array, at: number): unknown {
+  switch (step.code) {
+    case Code.u32:
+      return load32(bytes, at) >>> 0;
+    case Code.u64:
+      return readUnsigned(bytes, at, true);
+    case Code.offset:
+      return readUnsigned(bytes, at, false);
+    case Code.words:
+      return { low: load32(bytes, at) >>> 0, high: load32(bytes, at + 4) >>> 0 };
+    case Code.i64:
+      return readSigned(bytes, at);
+    case Code.i32:
+      return load32(bytes, at);
+    case Code.u16:
+      return load16(bytes, at);
     default:
-      return readStruct(step.nested as Layout, buffer, at);
+      return readFields(step.nested as Layout, bytes, at);
+  }
+}
+
+function readFields(from: Layout, bytes: Uint8Array, offset: number): Record<string, unknown> {
+  const values: Record<string, unknown> = {};
+  const { steps } = from;
+  for (const step of steps) {
+    if (step.code !== Code.padding) {
+      values[step.name] = readStep(step, bytes, offset + step.offset);
+    }
+  }
+  return values;
+}
+
+function checkRoom(of: Layout, bytes: Uint8Array, offset: number): void {
+  if (offset + of.sizeBytes > bytes.length) {
+    throw new RangeError(`${of.name} at ${offset} does not fit into ${bytes.length} bytes`);
   }
 }
 
 /**
- * Reads the structure that starts at `offset`; the caller has checked that it is all there.
- * Copies everything. Throws {@link FieldRangeError}.
+ * Reads the structure that starts at `offset`, copying everything. Throws {@link FieldRangeError}, and RangeError
+ * (a bug) if the buffer ends before it does.
  */
-export function readStruct<L extends Layout>(from: L, buffer: Buffer, offset: number): Decoded<L> {
-  const values: Record<string, unknown> = {};
-  const { steps } = from;
-  for (const step of steps) {
-    if (step.kind !== 'padding') {
-      values[step.name] = readStep(step, buffer, offset + step.offset);
-    }
-  }
-  return values as Decoded<L>;
+export function readStruct<L extends Layout>(
+  from: L,
+  bytes: Uint8Array,
+  offset: number,
+): Decoded<L> {
+  checkRoom(from, bytes, offset);
+  return readFields(from, bytes, offset) as Decoded<L>;
 }
 
-function writeInteger64(buffer: Buffer, at: number, value: number): void {
-  const high = Math.floor(value / WORD);
-  buffer.writeUInt32LE(value - high * WORD, at);
-  buffer.writeInt32LE(high | 0, at + 4);
-}
-
-function writeStep(step: Step, buffer: Buffer, at: number, value: unknown): void {
-  switch (step.kind) {
-    case 'u16':
-      buffer.writeUInt16LE(value as number, at);
+function writeStep(step: Step, bytes: Uint8Array, at: number, value: unknown): void {
+  switch (step.code) {
+    case Code.u32:
+    case Code.i32:
+      store32(bytes, at, value as number);
       return;
-    case 'u32':
-      buffer.writeUInt32LE(value as number, at);
+    case Code.u64:
+    case Code.i64:
+      store64(bytes, at, value as number);
       return;
-    case 'i32':
-      buffer.writeInt32LE(value as number, at);
+    case Code.padding:
+      if (step.sizeBytes === 4) store32(bytes, at, 0);
+      else bytes.fill(0, at, at + step.sizeBytes);
       return;
-    case 'offset':
-      if ((value as number) >= END_OF_RANGE) {
-        buffer.writeUInt32LE(0xffff_ffff, at);
-        buffer.writeUInt32LE(0x7fff_ffff, at + 4);
-        return;
-      }
-      writeInteger64(buffer, at, value as number);
+    case Code.offset:
+      store64(bytes, at, value as number);
+      if ((value as number) >= END_OF_RANGE) store32(bytes, at + 4, 0x7fff_ffff);
       return;
-    case 'u64':
-    case 'i64':
-      writeInteger64(buffer, at, value as number);
+    case Code.words:
+      store32(bytes, at, (value as Words).low);
+      store32(bytes, at + 4, (value as Words).high);
       return;
-    case 'words':
-      buffer.writeUInt32LE((value as Words).low, at);
-      buffer.writeUInt32LE((value as Words).high, at + 4);
+    case Code.u16:
+      store16(bytes, at, value as number);
       return;
-    case 'nested':
-      writeFields(step.nested as Layout, buffer, at, value as Record<string, unknown>);
-      return;
-    case 'padding':
-      if (step.sizeBytes === 4) buffer.writeUInt32LE(0, at);
-      else buffer.fill(0, at, at + step.sizeBytes);
+    default:
+      writeFields(step.nested as Layout, bytes, at, value as Record<string, unknown>);
   }
 }
 
 function writeFields(
   to: Layout,
-  buffer: Buffer,
+  bytes: Uint8Array,
   offset: number,
   values: Readonly<Record<string, unknown>>,
 ): void {
   const { steps } = to;
   for (const step of steps) {
-    writeStep(step, buffer, offset + step.offset, values[step.name]);
+    writeStep(step, bytes, offset + step.offset, values[step.name]);
   }
 }
 
-/** Writes every byte of the structure at `offset`, zeros where there is padding. */
+/** Writes every byte of the structure at `offset`, zeros where there is padding. Bits that do not fit are dropped. */
 export function writeStruct<L extends Layout>(
   to: L,
-  buffer: Buffer,
+  bytes: Uint8Array,
   offset: number,
   values: Decoded<L>,
 ): void {
-  writeFields(to, buffer, offset, values);
+  checkRoom(to, bytes, offset);
+  writeFields(to, bytes, offset, values);
 }
 
 /** The structure in a buffer of its own. */

@@ -166,10 +166,12 @@ class Body {
 
   name(): Buffer {
     const start = this.#at;
+    const limit = this.#end;
+    const buffer = this.#buffer;
     let end = start;
     // A loop beats Buffer.indexOf on names of the usual length, and cannot run past the message.
-    while (end < this.#end && this.#buffer[end] !== 0) end++;
-    if (end === this.#end) this.#short('name');
+    while (end < limit && buffer[end] !== 0) end++;
+    if (end === limit) this.#short('name');
     this.#at = end + 1;
     return this.#piece(start, end);
   }

@@ -98,7 +98,8 @@ test('every opcode of the header is tabled with its number', (t) => {
     inHeader,
   );
   for (const [name, row] of Object.entries(abi.OPERATIONS)) {
-    t.is(row.opcode, constant(`FUSE_${name}`));
+    const opcode: number = row.opcode;
+    t.is(opcode, constant(`FUSE_${name}`));
     t.is(abi.operationOf(row.opcode)?.name, name as abi.OperationName);
   }
 });
@@ -108,8 +109,10 @@ test('numbers between and beyond the opcodes have no operation', (t) => {
 });
 
 test('trailing items have the size of their structure', (t) => {
-  t.is(abi.OPERATIONS.BATCH_FORGET.data.itemBytes, abi.FUSE_FORGET_ONE.sizeBytes);
-  t.is(abi.OPERATIONS.REMOVEMAPPING.data.itemBytes, abi.FUSE_REMOVEMAPPING_ONE.sizeBytes);
+  const forget: number = abi.OPERATIONS.BATCH_FORGET.data.itemBytes;
+  t.is(forget, abi.FUSE_FORGET_ONE.sizeBytes);
+  const removeMapping: number = abi.OPERATIONS.REMOVEMAPPING.data.itemBytes;
+  t.is(removeMapping, abi.FUSE_REMOVEMAPPING_ONE.sizeBytes);
 });
 
 test('the protocol constants are those of the header', (t) => {

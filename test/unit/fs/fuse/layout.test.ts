@@ -70,6 +70,17 @@ test('an opaque field keeps all 64 bits', (t) => {
   t.deepEqual(opaque, { low: 0xdeadbeef, high: 0xfeedface });
 });
 
+test('a structure that does not fit into the buffer is a bug', (t) => {
+  const short = Buffer.alloc(SAMPLE.sizeBytes);
+  t.throws(() => readStruct(SAMPLE, short, 1), { instanceOf: RangeError });
+  t.throws(
+    () => {
+      writeStruct(SAMPLE, short, 1, VALUES);
+    },
+    { instanceOf: RangeError },
+  );
+});
+
 const WORD = fc.nat({ max: 0xffff_ffff });
 const EXACT = fc.maxSafeNat();
 const ARBITRARY: Readonly<Record<string, fc.Arbitrary<unknown>>> = {
