@@ -22,7 +22,7 @@ interface KindTypes {
    * as {@link END_OF_RANGE}, and that is written as 2^63-1.
    */
   offset: number;
-  /** Signed. What lies beyond ±(2^53-1) reads as that limit. */
+  /** Signed. What lies beyond ±2^53 reads as that limit. */
   i64: number;
   words: Words;
 }
@@ -83,8 +83,11 @@ interface Step {
   readonly nested: Layout | undefined;
 }
 
-/** How a position or length that a `number` cannot hold reads; see the field kind `offset`. */
-export const END_OF_RANGE = Number.MAX_SAFE_INTEGER;
+/**
+ * How a position or length that a `number` cannot hold reads; see the field kind `offset`. One more than the largest
+ * safe integer, so that it exceeds every limit on file sizes, and no smaller position is taken for it.
+ */
+export const END_OF_RANGE = 2 ** 53;
 
 /** An exact 64-bit field holds 2^53 or more. */
 export class FieldRangeError extends Error {
@@ -238,8 +241,12 @@ function writeStep(step: Step, bytes: Uint8Array, at: number, value: unknown): v
       else bytes.fill(0, at, at + step.sizeBytes);
       return;
     case Code.offset:
-      store64(bytes, at, value as number);
-      if ((value as number) >= END_OF_RANGE) store32(bytes, at + 4, 0x7fff_ffff);
+      if ((value as number) < END_OF_RANGE) {
+        store64(bytes, at, value as number);
+      } else {
+        store32(bytes, at, -1);
+        store32(bytes, at + 4, 0x7fff_ffff);
+      }
       return;
     case Code.words:
       store32(bytes, at, (value as Words).low);
