@@ -1,0 +1,418 @@
+import test from 'ava';
+import type { BlockLease } from '../../../../src/blocks/store.ts';
+import { Errno } from '../../../../src/errno.ts';
+import {
+  FUSE_ATTR_OUT,
+  FUSE_ENTRY_OUT,
+  FUSE_INIT_OUT,
+  FUSE_OPEN_OUT,
+  FUSE_WRITE_OUT,
+  InitFlag,
+} from '../../../../src/fs/fuse/abi.ts';
+import { readStruct } from '../../../../src/fs/fuse/layout.ts';
+import type { PayloadSource } from '../../../../src/fs/fuse/session.ts';
+import { InvariantError } from '../../../../src/invariant.ts';
+import type { MetaStore } from '../../../../src/meta/store.ts';
+import { FakeKernel, structOf, writeInput } from '../../../support/fake-kernel.ts';
+import { withStores } from '../../../support/stores.ts';
+
+const MIB = 1024 * 1024;
+
+/** A metadata store whose `method` does something else. */
+function replacing<M extends keyof MetaStore>(
+  meta: MetaStore,
+  method: M,
+  replacement: MetaStore[M],
+): MetaStore {
+  return new Proxy(meta, {
+    get(target, property) {
+      if (property === method) return replacement;
+      const value: unknown = Reflect.get(target, property);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}
+
+test('INIT is answered with the lower minor and only with flags that the kernel offered', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    const offered = InitFlag.ASYNC_READ | InitFlag.MAX_PAGES | InitFlag.POSIX_LOCKS;
+    const reply = kernel.init({ minor: 36, flags: offered });
+    const init = structOf(FUSE_INIT_OUT, reply ?? { errno: 1, body: Buffer.alloc(0) });
+    t.is(init.major, 7);
+    t.is(init.minor, 36);
+    t.is(init.flags, InitFlag.ASYNC_READ | InitFlag.MAX_PAGES);
+    t.is(init.flags2, 0);
+    t.is(init.max_write, MIB);
+    t.is(init.max_pages, 256);
+    t.deepEqual(kernel.events, ['ready 7.36']);
+  });
+});
+
+test('a kernel older than 7.31 is refused with EPROTO and a clear failure', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    t.is(kernel.init({ minor: 30 })?.errno, Errno.EPROTO);
+    t.deepEqual(kernel.events.length, 1);
+    t.regex(kernel.events[0] ?? '', /FUSE 7\.30.*7\.31 \(Linux 5\.4\)/);
+  });
+});
+
+test('a kernel with a higher major version is told ours and asked again', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    const reply = kernel.init({ major: 8, minor: 1 });
+    t.is(structOf(FUSE_INIT_OUT, reply ?? { errno: 1, body: Buffer.alloc(0) }).major, 7);
+    t.deepEqual(kernel.events, []);
+    kernel.init();
+    t.deepEqual(kernel.events, ['ready 7.45']);
+  });
+});
+
+test('an unknown operation and one that is not implemented get ENOSYS', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    t.is(kernel.call('BMAP').errno, Errno.ENOSYS);
+    const message = kernel.message('GETATTR');
+    message.writeUInt32LE(3000, 4);
+    kernel.device.push(message);
+    kernel.device.poll();
+    t.is(kernel.replyTo(kernel.lastUnique)?.errno, Errno.ENOSYS);
+  });
+});
+
+test('a malformed request fails alone, with EIO', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    const message = kernel.message('LOOKUP', { names: ['x'] }).subarray(0, 41);
+    message.writeUInt32LE(message.length, 0);
+    kernel.device.push(message);
+    kernel.device.poll();
+    t.is(kernel.replyTo(kernel.lastUnique)?.errno, Errno.EIO);
+    t.is(kernel.call('GETATTR').errno, 0);
+    t.deepEqual(kernel.events, []);
+  });
+});
+
+test('a name that is not there is answered by node 0, for the kernel to remember', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const entry = new FakeKernel(vfs).lookup('missing');
+    t.is(entry.nodeid, 0);
+    t.true(entry.entry_valid > 0);
+  });
+});
+
+test('what is written is read back, and the size is known at once', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    const { nodeid, fh } = kernel.create('file');
+    t.is(structOf(FUSE_WRITE_OUT, kernel.write(fh, 3, Buffer.from('hello'))).size, 5);
+    t.is(kernel.read(fh, 0, 100).toString(), '\0\0\0hello');
+    t.is(kernel.read(fh, 5, 2).toString(), 'll');
+    t.is(structOf(FUSE_ATTR_OUT, kernel.call('GETATTR', { nodeid })).attr.size, 8);
+  });
+});
+
+test('the caller owns what it makes', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    const input = { mode: 0o040755, umask: 0o022 };
+    const made = kernel.call('MKDIR', { uid: 42, gid: 43, input, names: ['d'] });
+    const { attr } = structOf(FUSE_ENTRY_OUT, made);
+    t.deepEqual([attr.uid, attr.gid, attr.nlink], [42, 43, 2]);
+  });
+});
+
+test('an O_APPEND write goes to the end whatever its offset, a written-back page to its own', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    const O_APPEND = 0o2000;
+    const { fh } = kernel.create('log');
+    kernel.write(fh, 0, Buffer.from('one '), O_APPEND | 1);
+    kernel.write(fh, 0, Buffer.from('two'), O_APPEND | 1);
+    t.is(kernel.read(fh, 0, 99).toString(), 'one two');
+    const data = Buffer.from('ONE');
+    const input = { ...writeInput(fh, 0, data, O_APPEND | 1), write_flags: 1 };
+    kernel.call('WRITE', { input, data });
+    t.is(kernel.read(fh, 0, 99).toString(), 'ONE two');
+  });
+});
+
+test('an unlinked open file stays readable and is freed when released and forgotten', async (t) => {
+  await withStores({}, ({ vfs, blocks }) => {
+    const kernel = new FakeKernel(vfs);
+    const { nodeid, fh } = kernel.create('file');
+    kernel.write(fh, 0, Buffer.alloc(10_000, 7));
+    t.is(kernel.call('UNLINK', { names: ['file'] }).errno, 0);
+    t.is(kernel.read(fh, 9_999, 10).toString('hex'), '07');
+    t.is(structOf(FUSE_ATTR_OUT, kernel.call('GETATTR', { nodeid })).attr.nlink, 0);
+    kernel.call('RELEASE', { nodeid, input: releaseInput(fh) });
+    t.true(blocks.usage().usedBytes > 0);
+    kernel.send('FORGET', { nodeid, input: { nlookup: 1 } });
+    t.is(blocks.usage().usedBytes, 0);
+    t.is(kernel.call('GETATTR', { nodeid }).errno, Errno.ESTALE);
+  });
+});
+
+test('an inode is remembered until exactly as many lookups are forgotten as were answered', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    const { nodeid } = kernel.create('file');
+    kernel.lookup('file');
+    kernel.lookup('file');
+    t.is(vfs.references.lookedUpCount, 1);
+    const data = Buffer.alloc(16);
+    data.writeUInt32LE(nodeid, 0);
+    data.writeUInt32LE(2, 8);
+    t.is(kernel.send('BATCH_FORGET', { input: { count: 1 }, data }), undefined);
+    t.is(vfs.references.lookedUpCount, 1);
+    t.is(kernel.send('FORGET', { nodeid, input: { nlookup: 1 } }), undefined);
+    t.is(vfs.references.lookedUpCount, 0);
+  });
+});
+
+test('a reply that the kernel did not take counts no lookup and keeps no handle', async (t) => {
+  await withStores({}, ({ vfs, blocks }) => {
+    const kernel = new FakeKernel(vfs);
+    kernel.device.writeErrno = Errno.ENOENT;
+    kernel.send('CREATE', {
+      names: ['file'],
+      input: { flags: 0o102, mode: 0o100644, umask: 0, open_flags: 0 },
+    });
+    kernel.device.writeErrno = 0;
+    t.is(vfs.references.lookedUpCount, 0);
+    t.is(kernel.call('UNLINK', { names: ['file'] }).errno, 0);
+    t.is(blocks.usage().datasets, 0);
+  });
+});
+
+test('readdirplus counts lookups of entries, not of the dots', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    for (const name of ['a', 'b', 'c']) {
+      const { nodeid, fh } = kernel.create(name);
+      kernel.call('RELEASE', { nodeid, input: releaseInput(fh) });
+      kernel.send('FORGET', { nodeid, input: { nlookup: 1 } });
+    }
+    const { fh } = structOf(FUSE_OPEN_OUT, kernel.call('OPENDIR'));
+    const page = kernel.call('READDIRPLUS', { input: readInput(fh, 0, 4096) });
+    t.deepEqual(namesPlus(page.body), ['.', '..', 'a', 'b', 'c']);
+    t.is(vfs.references.lookedUpCount, 3);
+  });
+});
+
+test('a listing goes on where its page ended, although entries went and came', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    for (let i = 0; i < 30; i++) kernel.create(`name-${i}`);
+    const { fh } = structOf(FUSE_OPEN_OUT, kernel.call('OPENDIR'));
+    const seen: string[] = [];
+    let offset = 0;
+    for (;;) {
+      const { body } = kernel.call('READDIR', { input: readInput(fh, offset, 200) });
+      const entries = direntsOf(body);
+      const last = entries.at(-1);
+      if (last === undefined) break;
+      seen.push(...entries.map(({ name }) => name));
+      offset = last.offset;
+      // The last entry of the page goes, and so does one that is still to come; a new one arrives.
+      if (last.name.startsWith('name-')) kernel.call('UNLINK', { names: [last.name] });
+      kernel.create(`late-${offset}`);
+    }
+    const stable = Array.from({ length: 30 }, (_, i) => `name-${i}`);
+    t.deepEqual(seen, ['.', '..', ...stable]);
+  });
+});
+
+test('a whole block is adopted with the memory that it was received in', async (t) => {
+  await withStores({}, ({ vfs, blocks }) => {
+    const leases: BlockLease[] = [];
+    const payloads: PayloadSource = {
+      lease: () => {
+        const lease = blocks.lease();
+        if (lease === undefined) throw new Error('no lease');
+        leases.push(lease);
+        return lease;
+      },
+    };
+    const kernel = new FakeKernel(vfs, { payloads });
+    const { fh } = kernel.create('file');
+    kernel.write(fh, 0, Buffer.alloc(MIB, 1));
+    kernel.write(fh, MIB, Buffer.alloc(MIB, 2));
+    kernel.write(fh, 2 * MIB, Buffer.alloc(100, 3));
+    t.deepEqual(
+      leases.map((lease) => lease.adopted),
+      [true, true, false],
+    );
+    t.is(kernel.read(fh, 0, MIB).compare(Buffer.alloc(MIB, 1)), 0);
+    t.is(kernel.read(fh, MIB, MIB).compare(Buffer.alloc(MIB, 2)), 0);
+    t.is(kernel.read(fh, 2 * MIB, MIB).compare(Buffer.alloc(100, 3)), 0);
+  });
+});
+
+test('so many requests are answered in one turn, and the rest in the next', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    for (let i = 0; i < 20; i++) kernel.device.push(kernel.message('GETATTR'));
+    kernel.device.poll();
+    t.is(kernel.device.written.length, 16);
+    kernel.device.poll();
+    t.is(kernel.device.written.length, 20);
+  });
+});
+
+test('INTERRUPT ends a request that waits with EINTR, and what is unknown is dropped', async (t) => {
+  const wrap = ({
+    meta,
+    blocks,
+  }: {
+    meta: MetaStore;
+    blocks: never;
+  }): { meta: MetaStore; blocks: never } => ({
+    blocks,
+    meta: replacing(meta, 'lookup', () => new Promise<never>(() => undefined)),
+  });
+  await withStores({ wrap: wrap as never }, async ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    t.is(kernel.send('INTERRUPT', { input: { unique: { low: 99, high: 0 } } }), undefined);
+    t.is(kernel.send('LOOKUP', { names: ['slow'] }), undefined);
+    const waiting = kernel.lastUnique;
+    t.is(kernel.session.pendingCount, 1);
+    t.is(kernel.call('GETATTR').errno, 0);
+    kernel.send('INTERRUPT', { input: { unique: { low: waiting, high: 0 } } });
+    await new Promise((resolve) => setImmediate(resolve));
+    t.is(kernel.replyTo(waiting)?.errno, Errno.EINTR);
+    t.is(kernel.session.pendingCount, 0);
+  });
+});
+
+test('a write that waits keeps its data while further requests arrive', async (t) => {
+  let proceed: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => (proceed = resolve));
+  const wrap = (stores: {
+    meta: MetaStore;
+    blocks: { writeBlock: (...args: unknown[]) => unknown };
+  }): unknown => ({
+    meta: stores.meta,
+    blocks: new Proxy(stores.blocks, {
+      get(target, property) {
+        const value: unknown = Reflect.get(target, property);
+        if (property !== 'writeBlock')
+          return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+        return (...args: unknown[]) => gate.then(() => target.writeBlock(...args));
+      },
+    }),
+  });
+  await withStores({ wrap: wrap as never }, async ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    const { fh } = kernel.create('file');
+    const writes = ['first', 'other'].map((text, i) => {
+      const data = Buffer.from(text);
+      kernel.send('WRITE', { input: writeInput(fh, i * 5, data), data });
+      return kernel.lastUnique;
+    });
+    t.is(kernel.session.pendingCount, 2);
+    proceed();
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const unique of writes) t.is(kernel.replyTo(unique)?.errno, 0);
+    t.is(kernel.read(fh, 0, 99).toString(), 'firstother');
+  });
+});
+
+test('a failure that nobody expected is EIO, and the session goes on', async (t) => {
+  const wrap = ({
+    meta,
+    blocks,
+  }: {
+    meta: MetaStore;
+    blocks: never;
+  }): { meta: MetaStore; blocks: never } => ({
+    blocks,
+    meta: replacing(meta, 'lookup', () => {
+      throw new TypeError('surprise');
+    }),
+  });
+  await withStores({ wrap: wrap as never }, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    t.is(kernel.call('LOOKUP', { names: ['x'] }).errno, Errno.EIO);
+    t.is(kernel.call('GETATTR').errno, 0);
+    t.deepEqual(kernel.events, []);
+  });
+});
+
+test('a broken invariant ends the session with its cause', async (t) => {
+  const wrap = ({
+    meta,
+    blocks,
+  }: {
+    meta: MetaStore;
+    blocks: never;
+  }): { meta: MetaStore; blocks: never } => ({
+    blocks,
+    meta: replacing(meta, 'lookup', () => {
+      throw new InvariantError('impossible');
+    }),
+  });
+  await withStores({ wrap: wrap as never }, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    kernel.send('LOOKUP', { names: ['x'] });
+    t.deepEqual(kernel.events, ['failed InvariantError: impossible']);
+  });
+});
+
+test('the end of the mount is told once', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    kernel.device.unmount();
+    kernel.device.unmount();
+    t.deepEqual(kernel.events, ['gone']);
+  });
+});
+
+function releaseInput(fh: number): {
+  fh: number;
+  flags: number;
+  release_flags: number;
+  lock_owner: { low: number; high: number };
+} {
+  return { fh, flags: 0, release_flags: 0, lock_owner: { low: 0, high: 0 } };
+}
+
+function readInput(
+  fh: number,
+  offset: number,
+  size: number,
+): {
+  fh: number;
+  offset: number;
+  size: number;
+  read_flags: number;
+  lock_owner: { low: number; high: number };
+  flags: number;
+} {
+  return { fh, offset, size, read_flags: 0, lock_owner: { low: 0, high: 0 }, flags: 0 };
+}
+
+interface Dirent {
+  name: string;
+  offset: number;
+}
+
+/** The records of a READDIR reply: fuse_dirent is ino 8, off 8, namelen 4, type 4, name, padded to 8. */
+function direntsOf(body: Buffer, prefixBytes = 0): Dirent[] {
+  const entries: Dirent[] = [];
+  for (let at = 0; at < body.length;) {
+    const dirent = at + prefixBytes;
+    const length = body.readUInt32LE(dirent + 16);
+    const name = body.toString('utf8', dirent + 24, dirent + 24 + length);
+    entries.push({ name, offset: Number(body.readBigUInt64LE(dirent + 8)) });
+    at += Math.ceil((prefixBytes + 24 + length) / 8) * 8;
+  }
+  return entries;
+}
+
+function namesPlus(body: Buffer): string[] {
+  const entry = readStruct(FUSE_ENTRY_OUT, body, 0);
+  if (entry.nodeid !== 0) throw new Error('the dots carry no node');
+  return direntsOf(body, FUSE_ENTRY_OUT.sizeBytes).map(({ name }) => name);
+}
