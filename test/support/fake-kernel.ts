@@ -1,7 +1,6 @@
 /** The kernel's side of a FUSE session, in words: makes requests, reads replies. */
 import {
   FUSE_ENTRY_OUT,
-  FUSE_INIT_IN,
   FUSE_OPEN_OUT,
   InitFlag,
   type InputOf,
@@ -106,7 +105,7 @@ export class FakeKernel {
     const [message] = found;
     if (message === undefined) return undefined;
     if (message.readUInt32LE(0) !== message.length) throw new Error('reply of a wrong length');
-    return { errno: -message.readInt32LE(4), body: message.subarray(REPLY_HEADER_BYTES) };
+    return { errno: Math.abs(message.readInt32LE(4)), body: message.subarray(REPLY_HEADER_BYTES) };
   }
 
   init(offer: { major?: number; minor?: number; flags?: number } = {}): KernelReply | undefined {
@@ -117,7 +116,7 @@ export class FakeKernel {
         max_readahead: 131_072,
         flags: offer.flags ?? 0x7fff_ffff & ~InitFlag.SETXATTR_EXT,
         flags2: 0xffff_ffff,
-      } as Decoded<typeof FUSE_INIT_IN>,
+      },
     });
   }
 

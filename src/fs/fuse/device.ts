@@ -6,9 +6,7 @@ import { closeSync } from 'node:fs';
 import { Errno, errnoName } from '../../errno.ts';
 import { invariant } from '../../invariant.ts';
 import { libc, type Libc } from './libc.ts';
-
-/** `fuse_in_header` (40 bytes) and `fuse_write_in` (40): a FUSE_WRITE's data starts at `payload[0]`. */
-export const HEAD_BYTES = 80;
+import { HEAD_BYTES } from './request.ts';
 
 /** What {@link Device.watch} calls, always from the event loop. */
 export interface DeviceHandlers {

@@ -62,7 +62,7 @@ test('a kernel with a higher major version is told ours and asked again', async 
   await withStores({}, ({ vfs }) => {
     const kernel = new FakeKernel(vfs);
     const reply = kernel.init({ major: 8, minor: 1 });
-    t.is(structOf(FUSE_INIT_OUT, reply ?? { errno: 1, body: Buffer.alloc(0) }).major, 7);
+    t.is(reply?.body.readUInt32LE(0), 7);
     t.deepEqual(kernel.events, []);
     kernel.init();
     t.deepEqual(kernel.events, ['ready 7.45']);
