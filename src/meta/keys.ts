@@ -17,12 +17,12 @@ export const Table = {
   ORPHANS: 4,
   /** Inode whose blocks are still to be freed → nothing. */
   TO_FREE: 5,
-  /** Inode → record. */
-  INODES: 6,
   /** Directory, name → inode, type, sequence. */
-  ENTRIES: 7,
+  ENTRIES: 6,
   /** Directory, sequence → inode, type, name. */
-  LISTING: 8,
+  LISTING: 7,
+  /** Inode → record. The last table: a new inode's key is then the last of all, which fills pages to the brim. */
+  INODES: 8,
 } as const;
 export type Table = (typeof Table)[keyof typeof Table];
 

@@ -29,6 +29,8 @@ export interface KeyValueReader {
 /** Key and value are copied before a call returns; both may be reused. */
 export interface KeyValueTransaction extends KeyValueReader {
   put(key: Buffer, value: Buffer): MaybePromise<void>;
+  /** As `put`, for a key that is above all that are there; anything else is a bug. */
+  append(key: Buffer, value: Buffer): MaybePromise<void>;
   /** Nothing happens when the key is not there. */
   remove(key: Buffer): MaybePromise<void>;
 }

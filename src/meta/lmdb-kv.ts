@@ -21,6 +21,9 @@ const NO_SPACE_CODES: readonly unknown[] = [28, -30792, 'ENOSPC'];
 /** Some versions of lmdb throw the system's error text with no usable code. */
 const NO_SPACE_TEXT = /no space left|disk quota|MDB_MAP_FULL/i;
 
+/** MDB_APPEND: a page that is full is left so, where otherwise it would be split in halves. */
+const APPEND = { append: true };
+
 export interface DatabaseUsage {
   /** Bytes of the file that hold pages in use. */
   usedBytes: number;
@@ -47,6 +50,11 @@ export class LmdbKeyValue implements KeyValueReader {
       put: (key, value) => {
         this.#guard(() => {
           database.putSync(key, value);
+        });
+      },
+      append: (key, value) => {
+        this.#guard(() => {
+          database.putSync(key, value, APPEND);
         });
       },
       remove: (key) => {
@@ -119,16 +127,17 @@ export class LmdbKeyValue implements KeyValueReader {
    * must not wait.
    */
   transact<T>(operation: (transaction: KeyValueTransaction) => Task<T>): T {
-    const progress = { finished: false };
+    const progress = { inOperation: false };
     try {
       return this.#database.transactionSync(() => {
+        progress.inOperation = true;
         const result = runSync(operation(this.#transaction));
-        progress.finished = true;
+        progress.inOperation = false;
         return result;
       });
     } catch (error) {
       // What the operation threw is its own; only beginning and committing fail as a database.
-      if (progress.finished || isNativeError(error)) throw asKeyValueError(error);
+      if (!progress.inOperation || isNativeError(error)) throw asKeyValueError(error);
       throw error;
     }
   }

@@ -2,7 +2,7 @@
  * The namespace operations but rename, each written once over the key-value interface. An operation makes all
  * its checks before its first write: one that fails has changed nothing even if its transaction is committed.
  */
-import { laterOf, type Timespec } from '../clock.ts';
+import { compareTime, type Timespec } from '../clock.ts';
 import { FsError } from '../errno.ts';
 import { type EntrySequence, type InodeId, ROOT_INODE } from '../ids.ts';
 import {
@@ -44,7 +44,7 @@ import type {
   ListedEntry,
   NewInode,
 } from './store.ts';
-import { findEntry, findInode, putInode } from './tables.ts';
+import { appendInode, findEntry, findInode, putInode } from './tables.ts';
 
 /** A symlink's target has at most PATH_MAX bytes of `linux/limits.h`, with the NUL that it has elsewhere. */
 const MAX_TARGET_BYTES = 4095;
@@ -161,7 +161,7 @@ function* insertNew(
     record.directory = { name: Buffer.from(name), lastSequence: 0, entries: 0 };
     parent.nlink++;
   }
-  yield* putInode(kv, record);
+  yield* appendInode(kv, record);
   yield* addEntry(kv, parent, name, record);
   touch(parent, record.ctime);
   yield* putInode(kv, parent);
@@ -274,12 +274,6 @@ export function* setAttributes(
   return record;
 }
 
-export function* touchAtime(kv: KeyValueTransaction, inode: InodeId, atime: Timespec): Task<void> {
-  const record = yield* requireInode(kv, inode);
-  record.atime = laterOf(record.atime, atime);
-  yield* putInode(kv, record);
-}
-
 /** Writes nothing when the record is born already. */
 export function* confirmBorn(kv: KeyValueTransaction, inode: InodeId): Task<void> {
   const record = yield* requireInode(kv, inode);
@@ -304,6 +298,14 @@ export function* reportData(
     record.atime = report.atime;
     record.mtime = report.mtime;
   }
+  yield* putInode(kv, record);
+}
+
+/** Never moves the access time back. */
+export function* touchAtime(kv: KeyValueTransaction, inode: InodeId, atime: Timespec): Task<void> {
+  const record = yield* requireInode(kv, inode);
+  if (compareTime(atime, record.atime) <= 0) return;
+  record.atime = atime;
   yield* putInode(kv, record);
 }
 

@@ -3,6 +3,7 @@
  * add fields at the end, so that an older record stays readable.
  */
 import { ByteReader, ByteWriter } from '../bytes.ts';
+import type { Timespec } from '../clock.ts';
 import { FsError } from '../errno.ts';
 import type { InodeId } from '../ids.ts';
 import { FileType, fileTypeOf } from '../stat.ts';
@@ -33,7 +34,25 @@ export interface StoredInode extends InodeRecord {
 /** tmpfs counts 20 bytes for each entry, `.` and `..` included (BOGO_DIRENT_SIZE in mm/shmem.c). */
 const ENTRY_SIZE_BYTES = 20;
 
+/** Bits of an inode record's second byte. The last two tell which groups of fields follow. */
 const FLAG_UNBORN = 1;
+const FLAG_TIMES = 2;
+const FLAG_DATA = 4;
+
+function sameTime(a: Timespec, b: Timespec): boolean {
+  return a.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
+}
+
+/** A new file, of which there may be millions, has three equal times and no data: neither is then stored. */
+function inodeFlags(record: InodeRecord): number {
+  const { ctime, atime, mtime } = record;
+  const data = record.sizeBytes !== 0 || record.storedBytes !== 0 || record.dataVersion !== 0;
+  return (
+    (record.unborn ? FLAG_UNBORN : 0) |
+    (sameTime(ctime, atime) && sameTime(ctime, mtime) ? 0 : FLAG_TIMES) |
+    (data ? FLAG_DATA : 0)
+  );
+}
 
 /** Reused by all encoders here; the database copies what it is given. */
 const writer = new ByteWriter(1024);
@@ -60,21 +79,22 @@ function checkVersion(reader: ByteReader, what: string): void {
 function writeInode(record: StoredInode): ByteWriter {
   const uri = Buffer.from(record.uri.slice(URI_SCHEME.length), 'latin1');
   const target = record.target;
+  const flags = inodeFlags(record);
   writer
     .reset()
     .u8(RECORD_VERSION)
-    .u8(record.unborn ? FLAG_UNBORN : 0)
+    .u8(flags)
     .u16(record.mode)
     .u32(record.nlink)
     .u32(record.uid)
     .u32(record.gid)
     .u32(record.rdev)
-    .time(record.ctime)
-    .time(record.atime)
-    .time(record.mtime)
-    .u64(record.sizeBytes)
-    .u64(record.storedBytes)
-    .u64(record.dataVersion)
+    .time(record.ctime);
+  if ((flags & FLAG_TIMES) !== 0) writer.time(record.atime).time(record.mtime);
+  if ((flags & FLAG_DATA) !== 0) {
+    writer.u64(record.sizeBytes).u64(record.storedBytes).u64(record.dataVersion);
+  }
+  writer
     .u8(POLICIES.indexOf(record.layout.policy))
     .u8(record.layout.replication)
     .u64(record.layout.blockSizeBytes)
@@ -113,20 +133,30 @@ export function decodeInode(inode: InodeId, bytes: Buffer): StoredInode {
   const reader = new ByteReader(bytes);
   checkVersion(reader, 'inode');
   const flags = reader.u8();
-  const record: StoredInode = {
-    inode,
-    unborn: (flags & FLAG_UNBORN) !== 0,
+  const hasTimes = (flags & FLAG_TIMES) !== 0;
+  const hasData = (flags & FLAG_DATA) !== 0;
+  const head = {
     mode: reader.u16(),
     nlink: reader.u32(),
     uid: reader.u32(),
     gid: reader.u32(),
     rdev: reader.u32(),
     ctime: reader.time(),
-    atime: reader.time(),
-    mtime: reader.time(),
-    sizeBytes: reader.u64(),
-    storedBytes: reader.u64(),
-    dataVersion: reader.u64(),
+  };
+  const record: StoredInode = {
+    inode,
+    unborn: (flags & FLAG_UNBORN) !== 0,
+    mode: head.mode,
+    nlink: head.nlink,
+    uid: head.uid,
+    gid: head.gid,
+    rdev: head.rdev,
+    ctime: head.ctime,
+    atime: hasTimes ? reader.time() : head.ctime,
+    mtime: hasTimes ? reader.time() : head.ctime,
+    sizeBytes: hasData ? reader.u64() : 0,
+    storedBytes: hasData ? reader.u64() : 0,
+    dataVersion: hasData ? reader.u64() : 0,
     layout: {
       policy: policyAt(reader.u8()),
       replication: reader.u8(),

@@ -27,6 +27,11 @@ export function* putInode(kv: KeyValueTransaction, record: StoredInode): Task<vo
   yield* wait(kv.put(inodeKey(record.inode), encodeInode(record)));
 }
 
+/** Writes the record of an inode whose number is the highest ever given out. */
+export function* appendInode(kv: KeyValueTransaction, record: StoredInode): Task<void> {
+  yield* wait(kv.append(inodeKey(record.inode), encodeInode(record)));
+}
+
 export function* findEntry(
   kv: KeyValueReader,
   parent: InodeId,
