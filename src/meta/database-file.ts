@@ -13,6 +13,7 @@ import {
   readSync,
   rmSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -26,6 +27,7 @@ export type OpenFailure =
   | 'damaged'
   | 'no-directory'
   | 'not-writable'
+  | 'no-space'
   | 'bad-path'
   | 'failed';
 
@@ -41,6 +43,9 @@ export class MetaOpenError extends Error {
 
 /** Attempts at locking a path under which another process removes or replaces the file. */
 const LOCK_ATTEMPTS = 10;
+
+/** What must be free on disk before lmdb gets to see the file. */
+const ROOM_BYTES = 256 * 1024;
 
 const BOOT_ID_FILE = '/proc/sys/kernel/random/boot_id';
 
@@ -163,13 +168,27 @@ export class DatabaseFile {
     );
   }
 
+  /**
+   * Writes the mark, and more at first: lmdb's native code crashes the process when there is no room for its
+   * first pages or for its lock file.
+   */
   #markOpen(): void {
+    const mark = this.#auxiliary('open');
+    const line = Buffer.from(`${bootId()}\n`);
     try {
-      writeFileSync(this.#auxiliary('open'), `${bootId()}\n`, { mode: 0o600, flush: true });
+      writeFileSync(mark, Buffer.concat([line, Buffer.alloc(ROOM_BYTES)]), { mode: 0o600 });
+      truncateSync(mark, line.length);
+      fsyncPath(mark);
     } catch (error) {
+      // Ours, although it may be incomplete: this process holds the database's lock.
+      rmSync(mark, { force: true });
+      const code = errorCode(error);
+      const full = code === 'ENOSPC' || code === 'EDQUOT';
       throw new MetaOpenError(
-        'not-writable',
-        `cannot write ${this.path}-open (${errorCode(error)}): name a file elsewhere`,
+        full ? 'no-space' : 'not-writable',
+        full
+          ? `no room on disk for ${this.path}: free some, or name a file elsewhere`
+          : `cannot write ${mark} (${code}): name a file elsewhere`,
         { cause: error },
       );
     }
@@ -234,6 +253,15 @@ function explainOpen(path: string, error: unknown): MetaOpenError {
     `cannot write ${path} (${code}): name a file elsewhere`,
     { cause: error },
   );
+}
+
+function fsyncPath(path: string): void {
+  const fd = openSync(path, 'r+');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 let knownBootId: string | undefined;

@@ -353,7 +353,7 @@ function explain(error: unknown, file: DatabaseFile | undefined): MetaOpenError 
   }
   if (error instanceof KeyValueError && error.code === 'ENOSPC') {
     return new MetaOpenError(
-      'failed',
+      'no-space',
       `no room on disk for ${file.path}: free some, or name a file elsewhere`,
       {
         cause: error,

@@ -64,10 +64,12 @@ test('a transaction that throws leaves nothing, and passes its error on', (t) =>
 test('a transaction that would wait is refused and leaves nothing', (t) => {
   const { kv } = openDatabase(t);
   t.throws(
-    () => { kv.transact(function* (transaction) {
+    () => {
+      kv.transact(function* (transaction) {
         yield* wait(transaction.put(key(1), key(1)));
         yield Promise.resolve();
-      }); },
+      });
+    },
     { instanceOf: TypeError },
   );
   t.is(kv.get(key(1)), undefined);
