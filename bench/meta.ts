@@ -20,11 +20,16 @@ const store = await LocalMetaStore.open({
 });
 
 function measure(what: string, times: number, action: (index: number) => unknown): void {
+  const cpu = process.cpuUsage();
   const start = performance.now();
   for (let index = 0; index < times; index++) action(index);
   const ms = performance.now() - start;
+  const { user, system } = process.cpuUsage(cpu);
+  const cpuEach = ((user + system) / times).toFixed(2);
   const rate = Math.round((times / ms) * 1000).toLocaleString('en');
-  console.log(`${what}: ${rate}/s, ${((ms * 1000) / times).toFixed(2)} µs each`);
+  console.log(
+    `${what}: ${rate}/s, ${((ms * 1000) / times).toFixed(2)} µs each, ${cpuEach} µs of CPU`,
+  );
 }
 
 const name = (index: number): Buffer => Buffer.from(`file-${String(index).padStart(6, '0')}`);
