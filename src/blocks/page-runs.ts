@@ -10,6 +10,12 @@ const PAGES_PER_UNIT = 16_384;
 const UNIT_SHIFT = 14;
 /** Smallest slab. */
 export const UNIT_BYTES = PAGES_PER_UNIT * PAGE_BYTES;
+/**
+ * Large stores take larger slabs, up to this: the garbage collector runs after each 64 MiB or so of new buffers,
+ * and once for a larger one.
+ */
+const MAX_SLAB_BYTES = 2 ** 30;
+const SLABS_PER_STORE = 32;
 /** Page numbers fit 32 bits: 16 TiB. */
 const MAX_PAGES = 2 ** 32;
 const BIN_COUNT = 128;
@@ -47,6 +53,7 @@ export class PageRuns {
   readonly #slabOfUnit: Slab[] = [];
   readonly #bins = new Uint32Array(BIN_COUNT);
   readonly #limitPages: number;
+  readonly #slabUnits: number;
   readonly #source: MemorySource;
   #current: Slab | undefined;
   #usedPages = 0;
@@ -56,6 +63,8 @@ export class PageRuns {
   /** `limitBytes` bounds the pages that are ever handed out, and with that the RAM that slabs take. */
   constructor(limitBytes: number, source: MemorySource) {
     this.#limitPages = Math.ceil(limitBytes / PAGE_BYTES);
+    const slabBytes = Math.min(MAX_SLAB_BYTES, limitBytes / SLABS_PER_STORE);
+    this.#slabUnits = Math.max(1, Math.floor(slabBytes / UNIT_BYTES));
     this.#source = source;
   }
 
@@ -147,14 +156,25 @@ export class PageRuns {
   }
 
   #addSlab(pages: number): Slab | undefined {
-    const units = Math.ceil(pages / PAGES_PER_UNIT);
+    const least = Math.ceil(pages / PAGES_PER_UNIT);
+    const usual = Math.max(least, this.#slabUnits);
+    const slab = this.#makeSlab(usual) ?? (usual > least ? this.#makeSlab(least) : undefined);
+    if (slab === undefined) return undefined;
+    // Unit 0 stays empty, so that no page has the number 0; it repeats the first slab to keep the array dense.
+    if (this.#slabOfUnit.length === 0) this.#slabOfUnit.push(slab);
+    for (let page = 0; page < slab.pageCount; page += PAGES_PER_UNIT) this.#slabOfUnit.push(slab);
+    this.#slabBytes += slab.pageCount * PAGE_BYTES;
+    return slab;
+  }
+
+  /** A slab behind all others, or undefined if there is no memory. */
+  #makeSlab(units: number): Slab | undefined {
     const firstPage = Math.max(1, this.#slabOfUnit.length) * PAGES_PER_UNIT;
     const pageCount = units * PAGES_PER_UNIT;
     if (firstPage + pageCount > MAX_PAGES) return undefined;
-    let slab: Slab;
     try {
       const buffer = this.#source(pageCount * PAGE_BYTES);
-      slab = {
+      return {
         buffer,
         view: new DataView(buffer.buffer, buffer.byteOffset, buffer.length),
         firstPage,
@@ -168,11 +188,6 @@ export class PageRuns {
       if (error instanceof RangeError) return undefined;
       throw error;
     }
-    // Unit 0 stays empty, so that no page has the number 0; it repeats the first slab to keep the array dense.
-    if (this.#slabOfUnit.length === 0) this.#slabOfUnit.push(slab);
-    for (let unit = 0; unit < units; unit++) this.#slabOfUnit.push(slab);
-    this.#slabBytes += pageCount * PAGE_BYTES;
-    return slab;
   }
 
   /** Makes what is left of a slab available as a run, when the next slab takes its place. */

@@ -99,6 +99,21 @@ test('a system without memory is a failed allocation, not an exception', (t) => 
   t.throws(() => broken.allocate(0, 0), { instanceOf: TypeError });
 });
 
+test('large stores take larger slabs, smaller ones where the system refuses those', (t) => {
+  const asked: number[] = [];
+  const slots = new SlotAllocator({
+    capacityBytes: 100 * 1024 * MIB,
+    source: (bytes) => {
+      asked.push(bytes);
+      if (bytes > UNIT_BYTES) throw new RangeError('Array buffer allocation failed');
+      return Buffer.allocUnsafeSlow(bytes);
+    },
+  });
+  t.not(slots.allocate(classOf(slots, 4096), 0), 0);
+  t.deepEqual(asked, [1024 * MIB, UNIT_BYTES]);
+  t.is(slots.report().slabBytes, UNIT_BYTES);
+});
+
 test('fragments end in failure before the memory exceeds a quarter above the capacity', (t) => {
   const slots = new SlotAllocator({ capacityBytes: 512 * MIB });
   const small = classOf(slots, 4096);
