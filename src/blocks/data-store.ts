@@ -252,10 +252,12 @@ export class DataStore {
     }
     const wholeBlocks = Math.floor(truncatedBytes / blockSizeBytes);
     const tail = truncatedBytes - wholeBlocks * blockSizeBytes;
+    const isLarge = this.#table.get(row, Field.COUNT) > FREE_AT_ONCE_BLOCKS;
     this.#index.removeFrom(row, wholeBlocks + (tail > 0 ? 2 : 1), (ref, storedBytes) => {
       this.#table.add(row, Field.SLOT_BYTES, -this.#slots.slotBytes(ref));
-      this.#slots.release(ref);
       this.#countStored(row, -storedBytes);
+      if (isLarge) this.#deferred.addSlot(ref);
+      else this.#slots.release(ref);
     });
     if (tail > 0) this.#cutBlock(row, this.#index.find(row, wholeBlocks + 1), view, tail);
   }

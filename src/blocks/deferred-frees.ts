@@ -12,6 +12,7 @@ export class DeferredFrees {
   readonly #index: BlockIndex;
   readonly #slots: SlotAllocator;
   readonly #trees: DetachedTree[] = [];
+  readonly #loose: SlotRef[] = [];
   readonly #giveSlot = (ref: SlotRef): void => {
     this.#slots.give(ref);
   };
@@ -28,7 +29,7 @@ export class DeferredFrees {
 
   /** True while slots are still to be returned. */
   get pending(): boolean {
-    return this.#trees.length > 0;
+    return this.#trees.length > 0 || this.#loose.length > 0;
   }
 
   /** Discharges `slotBytes`, the sum of the tree's slots, and returns the slots later. */
@@ -38,8 +39,19 @@ export class DeferredFrees {
     this.#schedule();
   }
 
+  /** Discharges a slot and returns it later, because returning it means touching its memory. */
+  addSlot(ref: SlotRef): void {
+    this.#slots.discharge(this.#slots.slotBytes(ref));
+    this.#loose.push(ref);
+    this.#schedule();
+  }
+
   /** Returns some slots now; false if there were none. */
   step(): boolean {
+    if (this.#loose.length > 0) {
+      for (const ref of this.#loose.splice(-BLOCKS_PER_STEP)) this.#slots.give(ref);
+      return true;
+    }
     const tree = this.#trees.at(-1);
     if (tree === undefined) return false;
     this.#index.removeSome(tree, BLOCKS_PER_STEP, this.#giveSlot);
@@ -49,7 +61,7 @@ export class DeferredFrees {
 
   /** The process may exit with steps pending; an idle loop may wait for its next event before it takes one. */
   #schedule(): void {
-    if (this.#scheduled || this.#trees.length === 0) return;
+    if (this.#scheduled || !this.pending) return;
     this.#scheduled = true;
     setImmediate(this.#onTurn).unref();
   }

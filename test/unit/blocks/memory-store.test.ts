@@ -141,6 +141,23 @@ test('a free of many blocks counts at once and returns its memory in steps', asy
   t.like(store.memory(), { freesPending: false, spans: 0, spanBytes: 0 });
 });
 
+test('cutting many blocks off counts at once and returns their memory in steps', async (t) => {
+  const { store, view } = make({ capacityBytes: 64 * MIB, blockSizeBytes: 4096 });
+  const bytes = Buffer.alloc(4096, 1);
+  for (let block = 1; block <= 3000; block++) write(store, view, { block, bytes });
+  const cut = { ...view, generation: 1, truncatedBytes: 4097 };
+  t.deepEqual(store.discard(cut), { storedDelta: 4097 - 3000 * 4096 });
+  t.is(store.usage().usedBytes, 160 + 4096 + 64);
+  t.true(store.memory().freesPending);
+  t.deepEqual(read(store, cut, 2, 2), Buffer.from([1, 0]));
+  for (let turn = 0; turn < 100 && store.memory().freesPending; turn++) {
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  t.like(store.memory(), { freesPending: false, spans: 3 });
+  store.free(INODE);
+  t.is(store.memory().spans, 0);
+});
+
 test('a store full of pending frees takes new data in the same turn', (t) => {
   const { store, view } = make({ capacityBytes: 64 * MIB, blockSizeBytes: 4096 });
   const bytes = Buffer.alloc(4096, 1);
