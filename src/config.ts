@@ -2,8 +2,10 @@
  * What can be set about a file system: defaults, limits with their units, and the one place that checks them.
  * A {@link Settings} value has been validated; nothing checks it again.
  */
+import { FsError } from './errno.ts';
 import { POLICIES, type PolicyName } from './policy.ts';
 import { formatSize, parseSize } from './size.ts';
+import { decodeUri } from './uri.ts';
 
 /** A setting is wrong. The message is one line: what is wrong; what to do. */
 export class ConfigError extends Error {
@@ -12,6 +14,7 @@ export class ConfigError extends Error {
 
 export const MIN_BLOCK_SIZE_BYTES = 4096;
 export const MAX_REPLICATION = 3;
+const MAX_NAME_BYTES = 255;
 
 /** What applies where nothing is said, as it would be written on the command line. */
 export const DEFAULTS = {
@@ -197,37 +200,22 @@ function requireOneMetaServer(text: string): void {
   );
 }
 
-/**
- * The directories that `imss://a/b%20c` leads through. Throws {@link ConfigError} for another scheme, a broken
- * percent-escape, `.`, `..`, and escaped NUL or `/`.
- */
+/** Names of the directories that a root URI leads through. Throws {@link ConfigError}. */
 export function parseRootUri(uri: string): Buffer[] {
-  const path = /^imss:\/\/(.*)$/is.exec(uri)?.[1];
-  if (path === undefined) {
+  let path: Buffer[];
+  try {
+    path = decodeUri(uri);
+  } catch (error) {
+    if (!(error instanceof FsError)) throw error;
     throw new ConfigError(
-      `root (-r) ${quote(uri)} is not an imss:// URI; write imss:// or imss://directory`,
+      `root (-r) ${quote(uri)} is not a dataset URI; write imss:// or imss://directory, with other characters as %XX`,
+      { cause: error },
     );
   }
-  return path
-    .split('/')
-    .filter((part) => part !== '')
-    .map((part) => decodePart(part, uri));
-}
-
-function decodePart(part: string, uri: string): Buffer {
-  const broken = (why: string): ConfigError =>
-    new ConfigError(`root (-r) ${quote(uri)} ${why}; write imss:// or imss://directory`);
-  if (/%(?![0-9a-f]{2})/i.test(part)) throw broken('has a "%" that no two hex digits follow');
-  const chunks = part
-    .split(/(%[0-9a-f]{2})/i)
-    .map((chunk) =>
-      chunk.startsWith('%') ? Buffer.from(chunk.slice(1), 'hex') : Buffer.from(chunk),
+  if (path.some((name) => name.length > MAX_NAME_BYTES)) {
+    throw new ConfigError(
+      `root (-r) ${quote(uri)} has a name of more than ${MAX_NAME_BYTES} bytes; shorten it`,
     );
-  const name = Buffer.concat(chunks);
-  if (name.includes(0) || name.includes(0x2f)) throw broken('has a name with NUL or "/" in it');
-  if (name.equals(Buffer.from('.')) || name.equals(Buffer.from('..'))) {
-    throw broken('has "." or ".." as a name');
   }
-  if (name.length > 255) throw broken('has a name of more than 255 bytes');
-  return name;
+  return path;
 }

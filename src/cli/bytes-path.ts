@@ -31,21 +31,6 @@ export function isUtf8(bytes: Buffer): boolean {
   return Buffer.from(bytes.toString('utf8')).equals(bytes);
 }
 
-/** A path for people: UTF-8 as it is, other bytes and control characters as `\xNN`. */
-export function showPath(path: Buffer): string {
-  const text = isUtf8(path) ? path.toString('utf8') : latinEscape(path);
-  // eslint-disable-next-line no-control-regex -- control characters must not reach the terminal
-  return text.replace(/[\u0000-\u001f\u007f-\u009f]/g, (character) => hex(character.charCodeAt(0)));
-}
-
-function latinEscape(path: Buffer): string {
-  return Array.from(path, (byte) => (byte < 0x80 ? String.fromCharCode(byte) : hex(byte))).join('');
-}
-
-function hex(byte: number): string {
-  return `\\x${byte.toString(16).padStart(2, '0')}`;
-}
-
 /** `path` without trailing slashes; `/` stays. */
 export function trimSlashes(path: Buffer): Buffer {
   let end = path.length;

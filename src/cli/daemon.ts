@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { displayPath } from '../fs/mount-table.ts';
 import {
   type Failure,
   EXIT_FAILURE,
@@ -12,7 +13,6 @@ import {
   failureOf,
   oneLine,
 } from './errors.ts';
-import { showPath } from './bytes-path.ts';
 import { type LogFile, type LogLevels } from './logging.ts';
 import type { MountConfig } from './running-mount.ts';
 
@@ -46,7 +46,7 @@ export async function startDaemon(
   const child = spawn(
     process.execPath,
     // The arguments are for those who look at `ps`; what counts goes over the channel, whole.
-    [...process.execArgv, options.entry, showPath(request.config.request.mountPoint)],
+    [...process.execArgv, options.entry, displayPath(request.config.request.mountPoint)],
     {
       detached: true,
       cwd: '/',

@@ -7,8 +7,8 @@ import { posix } from 'node:path';
 import { pino, type DestinationStream, type Logger as PinoLogger } from 'pino';
 import pretty from 'pino-pretty';
 import type { Logger } from '../log.ts';
+import { displayPath } from '../fs/mount-table.ts';
 import { FailureError, UsageError, errorCode } from './errors.ts';
-import { showPath } from './bytes-path.ts';
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
 export type LogLevel = (typeof LEVELS)[number];
@@ -92,7 +92,7 @@ export function logDirectories(
 
 /** File name of a mount's log: `mnt-imss.log` for /mnt/imss. */
 export function logFileName(mountPoint: Buffer): string {
-  const name = showPath(mountPoint)
+  const name = displayPath(mountPoint)
     .replace(/^\/+/, '')
     .replaceAll('/', '-')
     .replace(/[^\w.@+-]+/g, '_');

@@ -4,7 +4,8 @@
  */
 import { constants } from 'node:fs';
 import { access, opendir, realpath, stat } from 'node:fs/promises';
-import { joinPath, lastNameOf, parentOf, showPath, trimSlashes } from './bytes-path.ts';
+import { displayPath } from '../fs/mount-table.ts';
+import { joinPath, lastNameOf, parentOf, trimSlashes } from './bytes-path.ts';
 import { FailureError, UsageError, errorCode } from './errors.ts';
 import type { MountTools } from './mount-tools.ts';
 import type { StoredRunState } from './run-state.ts';
@@ -35,7 +36,7 @@ export async function checkMountPoint(
   if (given.length === 0)
     throw new UsageError('the mount point is empty; name an existing directory');
   const path = await canonicalPath(given, 'mount');
-  const shown = showPath(path);
+  const shown = displayPath(path);
   const notes: string[] = [];
   const state = await context.tools.mountState(path);
   if (state === 'alive') {
@@ -78,7 +79,7 @@ export async function canonicalPath(given: Buffer, purpose: Purpose): Promise<Bu
 }
 
 function unreachable(path: Buffer, error: unknown, purpose: Purpose): FailureError {
-  const shown = showPath(path);
+  const shown = displayPath(path);
   const code = errorCode(error) ?? 'error';
   if (purpose === 'unmount') {
     const why = code === 'ENOENT' ? 'does not exist' : `cannot be reached (${code})`;
@@ -99,7 +100,7 @@ function unreachable(path: Buffer, error: unknown, purpose: Purpose): FailureErr
 }
 
 async function checkDirectory(path: Buffer, isRoot: boolean): Promise<void> {
-  const shown = showPath(path);
+  const shown = displayPath(path);
   const found = await stat(path).catch((error: unknown) => {
     throw unreachable(path, error, 'mount');
   });

@@ -1,14 +1,6 @@
 /** What commands need of the machine's mounts; implemented in `fs`, replaced in tests. */
 import type { UnmountMode } from '../fs/engine.ts';
 
-/** A process that keeps a mount busy. */
-export interface Holder {
-  pid: number;
-  command: string;
-  /** What it has open, as a path. */
-  path: string;
-}
-
 /** An imssfs mount as the kernel lists it. */
 export interface ListedMount {
   mountPoint: Buffer;
@@ -24,17 +16,8 @@ export interface MountTools {
   /** Detaches a dead mount. */
   recoverDeadMount(path: Buffer): Promise<unknown>;
   listMounts(): Promise<ListedMount[]>;
-  findHolders(path: Buffer): Promise<Holder[]>;
+  /** Who uses the mount, in words; at most a few lines, none if nothing was found. */
+  findHolders(path: Buffer): Promise<string[]>;
   /** Rejects with FsError EBUSY (in use), EPERM (another user's), EINVAL (no mount). */
   unmount(path: Buffer, mode: UnmountMode): Promise<void>;
-}
-
-/** `pid 812 (bash) has /mnt/imss/a open`, for at most three holders. */
-export function describeHolders(holders: readonly Holder[]): string {
-  if (holders.length === 0) return 'no process that you may inspect';
-  const shown = holders
-    .slice(0, 3)
-    .map((holder) => `pid ${holder.pid} (${holder.command}: ${holder.path})`);
-  const more = holders.length - shown.length;
-  return more > 0 ? `${shown.join(', ')} and ${more} more` : shown.join(', ');
 }

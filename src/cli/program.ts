@@ -7,7 +7,8 @@ import { posix } from 'node:path';
 import { type Settings, validateSettings } from '../config.ts';
 import { usableMemoryBytes } from '../machine-memory.ts';
 import { type HostNetwork, locateHosts, readHostfile, systemNetwork } from '../net/hostfile.ts';
-import { bytesOf, isUtf8, showPath, textOf } from './bytes-path.ts';
+import { displayPath } from '../fs/mount-table.ts';
+import { bytesOf, isUtf8, textOf } from './bytes-path.ts';
 import {
   EXIT_FAILURE, EXIT_USAGE, FailureError, UsageError, failureOf, oneLine,
 } from './errors.ts'; // prettier-ignore
@@ -145,7 +146,7 @@ function absoluteFile(flag: string, argument: string | undefined): string | unde
   const bytes = bytesOf(argument);
   if (bytes.length === 0) throw new UsageError(`${flag} is empty; name a file`);
   if (!isUtf8(bytes)) {
-    throw new UsageError(`${flag} ${showPath(bytes)} is not UTF-8; name the file in UTF-8`);
+    throw new UsageError(`${flag} ${displayPath(bytes)} is not UTF-8; name the file in UTF-8`);
   }
   return posix.resolve(bytes.toString('utf8'));
 }
@@ -155,7 +156,7 @@ async function requireThisMachine(line: CommandLine, network: HostNetwork): Prom
   const self = line.node === undefined ? undefined : textOf(line.node);
   for (const argument of [line.hostfile, line.metaHostfile]) {
     if (argument === undefined) continue;
-    const name = showPath(bytesOf(argument));
+    const name = displayPath(bytesOf(argument));
     const hosts = await readHostfile(bytesOf(argument), name);
     const others = (await locateHosts(hosts, network, { name, self }))
       .filter((host) => !host.thisMachine)

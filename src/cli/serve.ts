@@ -6,10 +6,10 @@ import { FsError } from '../errno.ts';
 import type { Engine } from '../fs/engine.ts';
 import type { Logger } from '../log.ts';
 import { formatSize } from '../size.ts';
-import { showPath } from './bytes-path.ts';
+import { displayPath } from '../fs/mount-table.ts';
 import { EXIT_FAILURE, FailureError } from './errors.ts';
 import type { RootLogger } from './logging.ts';
-import { type MountTools, describeHolders } from './mount-tools.ts';
+import type { MountTools } from './mount-tools.ts';
 import { ownIdentity } from './process-info.ts';
 import { type RunState, RunStateFile, earlierStarter, listRunStates } from './run-state.ts';
 import type { MountConfig, RunningMount, StartEngine } from './running-mount.ts';
@@ -91,7 +91,7 @@ function claimMountPoint(request: ServeRequest): RunStateFile {
   if (earlier === undefined) return file;
   file.remove();
   throw new FailureError(
-    `pid ${earlier.pid} is mounting at ${showPath(state.mountPoint)} right now; wait for it`,
+    `pid ${earlier.pid} is mounting at ${displayPath(state.mountPoint)} right now; wait for it`,
   );
 }
 
@@ -110,7 +110,7 @@ function readyLine(request: ServeRequest): string {
   const { settings, request: mount } = request.config;
   const details = [`capacity ${formatSize(settings.capacityBytes)}`, `pid ${process.pid}`];
   if (request.logFile !== undefined) details.push(`log ${request.logFile}`);
-  return `mounted ${mount.source} at ${showPath(mount.mountPoint)} (${details.join(', ')})`;
+  return `mounted ${mount.source} at ${displayPath(mount.mountPoint)} (${details.join(', ')})`;
 }
 
 /** Turns signals into unmounts: the first one politely, the second one at once. */
@@ -195,7 +195,8 @@ class Stopper {
   async #holders(): Promise<string> {
     try {
       const path = this.#request.config.request.mountPoint;
-      return describeHolders(await this.#request.tools.findHolders(path));
+      const found = await this.#request.tools.findHolders(path);
+      return found.length === 0 ? 'unknown processes' : found.join(', ');
     } catch (error) {
       this.#logger.warn({ err: error }, 'cannot tell who uses the mount');
       return 'unknown processes';

@@ -6,10 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { FsError } from '../errno.ts';
 import type { UnmountMode } from '../fs/engine.ts';
-import { bytesOf, showPath, textOf } from './bytes-path.ts';
+import { displayPath } from '../fs/mount-table.ts';
+import { bytesOf, textOf } from './bytes-path.ts';
 import { EXIT_USAGE, FailureError, UsageError, failureOf, oneLine } from './errors.ts';
 import { canonicalPath } from './mount-point.ts';
-import { type MountTools, describeHolders } from './mount-tools.ts';
+import type { MountTools } from './mount-tools.ts';
 import { type Answer, HELP_FLAGS, VERSION_FLAGS, runParser } from './options.ts';
 import { isRunning } from './process-info.ts';
 import {
@@ -164,7 +165,7 @@ async function unmountOne(
   if (given.length === 0)
     throw new UsageError('the mount point is empty; name where imssfs is mounted');
   const path = await canonicalPath(given, 'unmount');
-  const shown = showPath(path);
+  const shown = displayPath(path);
   const state = await program.tools.mountState(path);
   if (state === 'none') throw await noMount(program, path);
   if (state === 'dead') {
@@ -189,14 +190,14 @@ function daemonOf(program: UmountProgram, path: Buffer): StoredRunState | undefi
 }
 
 async function noMount(program: UmountProgram, path: Buffer): Promise<FailureError> {
-  const shown = showPath(path);
+  const shown = displayPath(path);
   const around = (await program.tools.listMounts()).find((mount) =>
     isBelow(path, mount.mountPoint),
   );
   return new FailureError(
     around === undefined
       ? `${shown} is not an imssfs mount; see the imssfs lines of: findmnt -t fuse.imssfs`
-      : `${shown} is not a mount but lies inside one; unmount ${showPath(around.mountPoint)}`,
+      : `${shown} is not a mount but lies inside one; unmount ${displayPath(around.mountPoint)}`,
   );
 }
 
@@ -206,23 +207,19 @@ function isBelow(path: Buffer, directory: Buffer): boolean {
 }
 
 async function unmountLive(program: UmountProgram, path: Buffer, mode: UnmountMode): Promise<void> {
-  const shown = showPath(path);
+  const shown = displayPath(path);
   try {
     await program.tools.unmount(path, mode);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     if (error.code === 'EBUSY') {
       const found = await program.tools.findHolders(path);
-      const holders = found.length === 0 ? error.message : describeHolders(found);
       throw new FailureError(
-        `${shown} is in use by ${oneLine(holders)}; end or leave it first, or detach with --lazy`,
+        found.length === 0
+          ? `${shown} is busy (${error.message}); try again, or detach it with --lazy`
+          : `${shown} is in use by ${oneLine(found.join(', '))}; let them end or leave it first, or detach it with --lazy`,
         { cause: error },
       );
-    }
-    if (error.code === 'EPERM') {
-      throw new FailureError(`no permission to unmount ${shown}; do it as its owner or as root`, {
-        cause: error,
-      });
     }
     throw error;
   }

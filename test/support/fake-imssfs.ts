@@ -75,7 +75,7 @@ const tools: MountTools = {
     return Promise.resolve();
   },
   listMounts: () => Promise.resolve([]),
-  findHolders: () => Promise.resolve([{ pid: 812, command: 'bash', path: '/mnt/x/a' }]),
+  findHolders: () => Promise.resolve(['812 bash: cwd /mnt/x/a']),
   unmount: () => Promise.resolve(),
 };
 

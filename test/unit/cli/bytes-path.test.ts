@@ -1,6 +1,13 @@
 import test from 'ava';
 import fc from 'fast-check';
-import { bytesOf, joinPath, lastNameOf, parentOf, showPath, textOf, trimSlashes } from '../../../src/cli/bytes-path.ts'; // prettier-ignore
+import {
+  bytesOf,
+  joinPath,
+  lastNameOf,
+  parentOf,
+  textOf,
+  trimSlashes,
+} from '../../../src/cli/bytes-path.ts';
 
 test('an argument comes back byte for byte', (t) => {
   fc.assert(
@@ -10,12 +17,6 @@ test('an argument comes back byte for byte', (t) => {
     }),
   );
   t.is(textOf(Buffer.from('ü').toString('latin1')), 'ü');
-});
-
-test('a path is shown as text, with bytes that are no UTF-8 and control characters escaped', (t) => {
-  t.is(showPath(Buffer.from('/mnt/größe')), '/mnt/größe');
-  t.is(showPath(Buffer.from([0x2f, 0x61, 0xff, 0xfe])), '/a\\xff\\xfe');
-  t.is(showPath(Buffer.from('/a\nb\u001b[1m')), '/a\\x0ab\\x1b[1m');
 });
 
 test('paths are taken apart and put together at slashes', (t) => {

@@ -1,0 +1,19 @@
+/** Entry of `imssfs`: the command in this process, with this machine's mounts and the attached deployment. */
+import { commandArguments } from './bytes-path.ts';
+import { runImssfs } from './program.ts';
+import type { StartEngine } from './running-mount.ts';
+import { systemMounts } from './system-mounts.ts';
+
+/** Loads stores and engine only when a mount is made, so that help and errors come at once. */
+const startEngine: StartEngine = async (config, logger) => {
+  const { startAttached } = await import('./attached.ts');
+  return startAttached(config, logger);
+};
+
+/** Called by the launcher. */
+export async function main(): Promise<void> {
+  const entry = process.argv[1] ?? '';
+  process.exit(
+    await runImssfs({ startEngine, tools: systemMounts, args: commandArguments(), entry }),
+  );
+}

@@ -1,0 +1,124 @@
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import test, { type ExecutionContext } from 'ava';
+import { type Outcome, runProgram } from '../../support/run-program.ts';
+
+/** The compiled file is dist/test/integration/cli/launcher.test.js. */
+const root = fileURLToPath(new URL('../../../..', import.meta.url));
+const bin = join(root, 'bin');
+/** The launchers' `#!/usr/bin/env node` finds the Node.js that runs these tests. */
+const env = { PATH: `${dirname(process.execPath)}:/usr/bin:/bin` };
+
+function temporary(t: ExecutionContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'imssfs-bin-'));
+  t.teardown(() => {
+    rmSync(directory, { recursive: true });
+  });
+  return directory;
+}
+
+function launch(args: readonly string[], name = 'imssfs'): Promise<Outcome> {
+  return runProgram(join(bin, name), args, { env });
+}
+
+for (const name of ['imssfs', 'umount-imss']) {
+  test(`${name} starts through a symlink`, async (t) => {
+    const link = join(temporary(t), name);
+    symlinkSync(join(bin, name), link);
+    const { code, stdout, stderr } = await runProgram(link, ['--version'], { env });
+    t.deepEqual([code, stderr], [0, '']);
+    t.regex(stdout, /^\d+\.\d+\.\d+\n$/);
+  });
+
+  test(`${name} --help teaches on stdout`, async (t) => {
+    const { code, stdout, stderr } = await launch(['--help'], name);
+    t.deepEqual([code, stderr], [0, '']);
+    t.true(stdout.startsWith(`Usage: ${name} [options]`));
+    t.true(stdout.includes('Exit code:'));
+  });
+
+  test(`${name} without arguments shows a short usage and exits with 2`, async (t) => {
+    const { code, stdout, stderr } = await launch([], name);
+    t.deepEqual([code, stdout], [2, '']);
+    t.regex(stderr, new RegExp(`^Usage: ${name} `));
+    t.true(stderr.split('\n').length <= 4);
+  });
+
+  test(`${name} on an old Node.js says which is needed and where it is`, async (t) => {
+    const old = join(temporary(t), 'old.cjs');
+    writeFileSync(
+      old,
+      `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '18.20.4' } });`,
+    );
+    const { code, stderr } = await runProgram(process.execPath, ['-r', old, join(bin, name), 'x']);
+    t.is(code, 1);
+    t.regex(
+      stderr,
+      new RegExp(
+        `^${name}: Node.js 20.19 or newer is needed, this is 18.20.4; get it from https://[^\n]+\n$`,
+      ),
+    );
+  });
+
+  test(`${name} in a package that is not built says how to build it`, async (t) => {
+    const copy = temporary(t);
+    cpSync(bin, join(copy, 'bin'), { recursive: true });
+    writeFileSync(join(copy, 'package.json'), '{"type":"module"}');
+    const { code, stderr } = await runProgram(join(copy, 'bin', name), ['x'], { env });
+    t.is(code, 1);
+    t.is(stderr, `${name}: not built yet; run \`npm run build\` in ${copy}\n`);
+  });
+}
+
+const USAGE_ERRORS = [
+  [['--polcy', 'RR', '/tmp'], /^imssfs: unknown option '--polcy'; did you mean --policy\?\n$/],
+  [['-b', '1', '/tmp'], /^imssfs: block size \(-b\) 1 bytes is too small; give at least 4096 bytes\n$/],
+  [['-P', 'XYZ', '/tmp'], /^imssfs: policy \(-P\) "XYZ" is unknown; choose one of [^\n]+\n$/],
+  [['-S', '1000T', '/tmp'], /^imssfs: capacity \(-S\) 1000 TiB is above [^\n]+\n$/],
+  [['-o', 'ro,bogus', '/tmp'], /^imssfs: unknown mount option "bogus" [^\n]+\n$/],
+  [['-d', '2', '/tmp'], /^imssfs: deployment \(-d\) 2 needs servers[^\n]+\n$/],
+  [['--engine', 'fuse-native', '/tmp'], /^imssfs: engine fuse-native is not available[^\n]+\n$/],
+  [['--log-level', 'loud', '/tmp'], /^imssfs: log level "loud" is unknown; [^\n]+\n$/],
+  [['-M', '', '/tmp'], /^imssfs: -M is empty; name a file\n$/],
+  [['-f'], /^imssfs: no mount point is given; write imssfs \[options\] MOUNTPOINT\n$/],
+] as const; // prettier-ignore
+for (const [args, message] of USAGE_ERRORS) {
+  test(`imssfs ${args.join(' ')} is wrong usage: one line, exit code 2`, async (t) => {
+    const { code, stdout, stderr } = await launch(args);
+    t.deepEqual([code, stdout], [2, '']);
+    t.regex(stderr, message);
+  });
+}
+
+test('what is wrong with the machine is one line and exit code 1', async (t) => {
+  const base = temporary(t);
+  writeFileSync(join(base, 'file'), '');
+  writeFileSync(join(base, 'hosts'), 'localhost\n192.0.2.77:5555 # a documentation address\n');
+  writeFileSync(join(base, 'empty'), '# nobody\n');
+  const cases: [string[], RegExp][] = [
+    [[join(base, 'no')], /^imssfs: mount point \S+ does not exist; make it with: mkdir -p [^\n]+\n$/],
+    [[join(base, 'file')], /^imssfs: \S+ is not a directory; name an existing directory\n$/],
+    [['-h', join(base, 'no'), base], /^imssfs: cannot read hostfile \S+: it does not exist; [^\n]+\n$/],
+    [['-a', join(base, 'empty'), base], /^imssfs: hostfile \S+ names no host; [^\n]+\n$/],
+    [['-h', join(base, 'hosts'), base], /^imssfs: hostfile \S+ names other machines \(192.0.2.77\), [^\n]+\n$/],
+    [['-h', join(base, 'hosts'), '--node', 'x', base], /^imssfs: --node x is not in hostfile [^\n]+\n$/],
+  ]; // prettier-ignore
+  for (const [args, message] of cases) {
+    const { code, stdout, stderr } = await launch(args);
+    t.deepEqual([code, stdout], [1, ''], args.join(' '));
+    t.regex(stderr, message);
+  }
+});
+
+test('umount-imss of what is no mount is one line and exit code 1', async (t) => {
+  const base = temporary(t);
+  mkdirSync(join(base, 'm'));
+  const { code, stderr } = await launch([join(base, 'm/'), join(base, 'no')], 'umount-imss');
+  t.is(code, 1);
+  t.regex(
+    stderr,
+    /^umount-imss: \S+\/m is not an imssfs mount; [^\n]+\numount-imss: \S+\/no does not exist; [^\n]+\n$/,
+  );
+});

@@ -1,0 +1,111 @@
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'; // prettier-ignore
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { FailureError } from '../../../src/cli/errors.ts';
+import { isRunning, ownIdentity, startTicksOf } from '../../../src/cli/process-info.ts';
+import {
+  type RunState,
+  RunStateFile,
+  earlierStarter,
+  listRunStates,
+  makeRunDirectory,
+  runDirectories,
+} from '../../../src/cli/run-state.ts';
+
+const uid = process.getuid?.() ?? 0;
+
+function temporary(t: ExecutionContext): string {
+  const directory = mkdtempSync(join(tmpdir(), 'imssfs-run-'));
+  t.teardown(() => {
+    rmSync(directory, { recursive: true });
+  });
+  return directory;
+}
+
+function ownState(change: Partial<RunState> = {}): RunState {
+  return {
+    ...ownIdentity(),
+    mountPoint: Buffer.from([0x2f, 0x6d, 0xff]),
+    phase: 'starting',
+    source: 'imss://',
+    deviceMinor: undefined,
+    logFile: '/var/log/x.log',
+    version: '0.1.0',
+    ...change,
+  };
+}
+
+test('what a daemon notes is read back, a mount point that is no UTF-8 included', (t) => {
+  const directory = temporary(t);
+  const file = new RunStateFile(directory, ownState());
+  file.update({ phase: 'mounted', deviceMinor: 51 });
+  const path = join(directory, `${process.pid}.json`);
+  t.deepEqual(listRunStates([directory]), [
+    { ...ownState({ phase: 'mounted', deviceMinor: 51 }), file: path },
+  ]);
+  t.is(statSync(path).mode & 0o777, 0o600);
+  file.remove();
+  t.deepEqual(listRunStates([directory]), []);
+});
+
+test('a file of a process that is gone is removed, also when its number is in use again', (t) => {
+  const directory = temporary(t);
+  new RunStateFile(directory, ownState({ startTicks: ownIdentity().startTicks - 1 }));
+  t.deepEqual(listRunStates([directory]), []);
+  t.false(existsSync(join(directory, `${process.pid}.json`)));
+});
+
+test('files that are no run states are removed, other files stay, missing directories are empty', (t) => {
+  const directory = temporary(t);
+  for (const text of ['', '{', 'null', '[]', '{"pid":1}', '{"pid":"x","startTicks":0}']) {
+    writeFileSync(join(directory, '1.json'), text);
+    t.deepEqual(listRunStates([directory, '/nowhere']), [], text);
+    t.false(existsSync(join(directory, '1.json')), text);
+  }
+  writeFileSync(join(directory, 'notes.txt'), '');
+  t.deepEqual(listRunStates([directory]), []);
+  t.true(existsSync(join(directory, 'notes.txt')));
+});
+
+test('of two that mount at one place at the same time, the later one sees the earlier', (t) => {
+  const earlier = { ...ownState(), pid: 100, startTicks: 5, file: '' };
+  const later = { ...ownState(), pid: 90, startTicks: 6, file: '' };
+  t.is(earlierStarter(later, [earlier, later]), earlier);
+  t.is(earlierStarter(earlier, [earlier, later]), undefined);
+  t.is(earlierStarter(later, [{ ...earlier, phase: 'mounted' }]), undefined);
+  t.is(earlierStarter(later, [{ ...earlier, mountPoint: Buffer.from('/n') }]), undefined);
+});
+
+test('the run directory is private, and the next one is taken where it cannot be had', (t) => {
+  const base = temporary(t);
+  const wanted = join(base, 'run');
+  t.is(makeRunDirectory(['/proc/nowhere/run', wanted], uid), wanted);
+  t.is(statSync(wanted).mode & 0o777, 0o700);
+  chmodSync(wanted, 0o755);
+  t.is(makeRunDirectory([wanted], uid), wanted);
+  t.is(statSync(wanted).mode & 0o777, 0o700);
+});
+
+test("a run directory that is a symlink or another user's is refused", (t) => {
+  const base = temporary(t);
+  mkdirSync(join(base, 'real'));
+  symlinkSync('real', join(base, 'link'));
+  t.throws(() => makeRunDirectory([join(base, 'link')], uid), { instanceOf: FailureError });
+  t.throws(() => makeRunDirectory([join(base, 'real')], uid + 1), {
+    instanceOf: FailureError,
+    message: /belongs to another user/,
+  });
+});
+
+test('root notes its mounts in /run, users in their runtime directory, either has a fallback', (t) => {
+  t.deepEqual(runDirectories(0, { XDG_RUNTIME_DIR: '/x' }), ['/run/imssfs', '/tmp/imssfs-0']);
+  t.deepEqual(runDirectories(7, { XDG_RUNTIME_DIR: '/x' }), ['/x/imssfs', '/tmp/imssfs-7']);
+  t.deepEqual(runDirectories(7, {}), ['/tmp/imssfs-7']);
+});
+
+test('a process is known by its number and its start', (t) => {
+  t.true(isRunning(ownIdentity()));
+  t.false(isRunning({ ...ownIdentity(), startTicks: 1 }));
+  t.is(startTicksOf(2 ** 30), undefined);
+});

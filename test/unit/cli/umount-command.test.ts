@@ -1,0 +1,162 @@
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { UsageError } from '../../../src/cli/errors.ts';
+import { ownIdentity } from '../../../src/cli/process-info.ts';
+import { parseMountOwners } from '../../../src/cli/system-mounts.ts';
+import { type UmountProgram, parseUmountLine, runUmount } from '../../../src/cli/umount-command.ts';
+import { FsError } from '../../../src/errno.ts';
+
+interface Stage extends UmountProgram {
+  out: string[];
+  errors: string[];
+  unmounted: string[];
+  mountPoint: string;
+}
+
+/** The command with one live mount, in a directory that exists. */
+function stage(t: ExecutionContext): Stage {
+  const base = mkdtempSync(join(tmpdir(), 'imssfs-umount-'));
+  t.teardown(() => {
+    rmSync(base, { recursive: true });
+  });
+  const mountPoint = join(base, 'm');
+  mkdirSync(join(mountPoint, 'sub'), { recursive: true });
+  const out: string[] = [];
+  const errors: string[] = [];
+  const unmounted: string[] = [];
+  const mount = { mountPoint: Buffer.from(mountPoint), userId: 7, deviceMinor: 51 };
+  return {
+    out,
+    errors,
+    unmounted,
+    mountPoint,
+    args: [mountPoint],
+    uid: 7,
+    runStates: () => [],
+    print: (line) => out.push(line),
+    printError: (line) => errors.push(line),
+    tools: {
+      mountState: (path) => Promise.resolve(path.equals(mount.mountPoint) ? 'alive' : 'none'),
+      recoverDeadMount: () => Promise.resolve(),
+      listMounts: () => Promise.resolve([mount]),
+      findHolders: () => Promise.resolve(['812 bash: cwd /m/a', '813 vi: open file /m/b']),
+      unmount: (path, mode) => {
+        unmounted.push(`${mode} ${path.toString()}`);
+        return Promise.resolve();
+      },
+    },
+  };
+}
+
+test('a mount is unmounted, with or without a slash at its end, without a word', async (t) => {
+  const it = stage(t);
+  t.is(await runUmount({ ...it, args: [`${it.mountPoint}//`] }), 0);
+  t.deepEqual(it.unmounted, [`plain ${it.mountPoint}`]);
+  t.deepEqual([...it.out, ...it.errors], []);
+});
+
+test('--lazy and --force are passed on', async (t) => {
+  const it = stage(t);
+  t.is(await runUmount({ ...it, args: ['-l', it.mountPoint] }), 0);
+  t.is(await runUmount({ ...it, args: ['--force', it.mountPoint] }), 0);
+  t.deepEqual(it.unmounted, [`lazy ${it.mountPoint}`, `force ${it.mountPoint}`]);
+});
+
+test('a busy mount fails with 1 and names who holds it', async (t) => {
+  const it = stage(t);
+  const tools = { ...it.tools, unmount: () => Promise.reject(new FsError('EBUSY')) };
+  t.is(await runUmount({ ...it, tools }), 1);
+  t.deepEqual(it.errors, [
+    `umount-imss: ${it.mountPoint} is in use by 812 bash: cwd /m/a, 813 vi: open file /m/b; let them end or leave it first, or detach it with --lazy`,
+  ]);
+});
+
+test('what is no imssfs mount fails with 1, and a path inside a mount is told as such', async (t) => {
+  const it = stage(t);
+  t.is(await runUmount({ ...it, args: [tmpdir(), join(it.mountPoint, 'sub')] }), 1);
+  t.regex(it.errors[0] ?? '', /is not an imssfs mount; see/);
+  t.is(it.errors[1], `umount-imss: ${it.mountPoint}/sub is not a mount but lies inside one; unmount ${it.mountPoint}`); // prettier-ignore
+  t.deepEqual(it.unmounted, []);
+});
+
+test('one mount that cannot be unmounted does not keep the others mounted', async (t) => {
+  const it = stage(t);
+  t.is(await runUmount({ ...it, args: ['/nowhere', it.mountPoint] }), 1);
+  t.is(it.unmounted.length, 1);
+});
+
+test('a dead mount is cleaned up, and that is said', async (t) => {
+  const it = stage(t);
+  const tools = { ...it.tools, mountState: () => Promise.resolve('dead' as const) };
+  t.is(await runUmount({ ...it, tools }), 0);
+  t.deepEqual(it.out, [`${it.mountPoint} was a dead mount of an imssfs that had ended; unmounted it`]); // prettier-ignore
+});
+
+test("--all unmounts a user's own mounts, and as root those of all", async (t) => {
+  const it = stage(t);
+  t.is(await runUmount({ ...it, args: ['--all'], uid: 8 }), 0);
+  t.deepEqual(it.unmounted, []);
+  t.is(await runUmount({ ...it, args: ['--all'], uid: 0 }), 0);
+  t.is(await runUmount({ ...it, args: ['-a'] }), 0);
+  t.is(it.unmounted.length, 2);
+});
+
+test('a process that does not end within --timeout fails with 1 and is named with its log', async (t) => {
+  const it = stage(t);
+  const runStates: UmountProgram['runStates'] = () => [
+    {
+      ...ownIdentity(),
+      mountPoint: Buffer.from(it.mountPoint),
+      phase: 'mounted',
+      source: 'imss://',
+      deviceMinor: undefined,
+      logFile: '/var/log/x.log',
+      version: '',
+      file: '',
+    },
+  ];
+  t.is(await runUmount({ ...it, runStates, args: ['--timeout', '0', it.mountPoint] }), 1);
+  t.deepEqual(it.errors, [
+    `umount-imss: unmounted, but pid ${process.pid} has not ended after 0 s; see /var/log/x.log`,
+  ]);
+  t.is(await runUmount({ ...it, runStates, args: ['-l', '--timeout', '0', it.mountPoint] }), 0);
+  t.deepEqual(it.out, [`pid ${process.pid} goes on until the last user of the mount is gone`]);
+});
+
+test('without arguments the usage is shown and the exit code is 2', async (t) => {
+  const it = stage(t);
+  t.is(await runUmount({ ...it, args: [] }), 2);
+  t.regex(it.errors[0] ?? '', /^Usage: umount-imss/);
+});
+
+for (const line of ['-v', '-a /m', '-l -f /m', '--timeout x /m', '--timeout -1 /m', '--lzy /m']) {
+  test(`"umount-imss ${line}" is a usage error`, (t) => {
+    t.throws(() => parseUmountLine(line.split(' '), '1'), { instanceOf: UsageError });
+  });
+}
+
+test('help names every option', (t) => {
+  const answer = parseUmountLine(['--help'], '1');
+  for (const flag of [
+    '--lazy',
+    '--force',
+    '--all',
+    '--verbose',
+    '--timeout <seconds>',
+    '-H, --help',
+  ]) {
+    // prettier-ignore
+    t.true('text' in answer && answer.text.includes(flag), flag);
+  }
+});
+
+test('the owner of a FUSE mount is read from mountinfo', (t) => {
+  const text = [
+    '22 1 0:20 / /proc rw - proc proc rw',
+    '90 22 0:51 / /home/ann/imss rw,nosuid - fuse.imssfs imss:// rw,user_id=1000,group_id=1000',
+    '91 22 0:52 / /mnt/a\\040b rw shared:7 - fuse.imssfs imss:// rw,user_id=0,group_id=0',
+  ].join('\n');
+  t.deepEqual(parseMountOwners(text), new Map([[90, 1000], [91, 0]])); // prettier-ignore
+});
