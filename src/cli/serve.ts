@@ -186,7 +186,7 @@ class Stopper {
         this.#logger.error({ err: error }, 'cannot unmount; trying to detach');
       } else {
         const holders = await this.#holders();
-        this.#logger.warn(`busy: in use by ${holders}; detached, and serving until they are done`);
+        this.#logger.warn(`in use (${holders}); detached, and serving until they are done`);
       }
       await this.#detach(engine);
     }

@@ -25,6 +25,8 @@ const DEFAULT_TIMEOUT_S = 60;
 /** After this it says what it waits for. */
 const PATIENCE_MS = 3000;
 const POLL_MS = 20;
+const FORCE_ATTEMPTS = 10;
+const FORCE_PAUSE_MS = 100;
 /** How long a lazy unmount waits for a process that nobody uses any more. */
 const LAZY_WAIT_MS = 1000;
 
@@ -39,6 +41,7 @@ export interface UmountProgram {
   uid: number;
   /** Mounts whose daemon runs. */
   runStates(): StoredRunState[];
+  sleep(ms: number): Promise<unknown>;
   print(line: string): void;
   printError(line: string): void;
 }
@@ -206,10 +209,28 @@ function isBelow(path: Buffer, directory: Buffer): boolean {
   return path.subarray(0, prefix.length).equals(prefix);
 }
 
+/** A forced unmount first fails what hangs; those who waited for it need a moment to let go. */
+async function unmountPatiently(
+  program: UmountProgram,
+  path: Buffer,
+  mode: UnmountMode,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await program.tools.unmount(path, mode);
+      return;
+    } catch (error) {
+      const busy = error instanceof FsError && error.code === 'EBUSY';
+      if (!busy || mode !== 'force' || attempt === FORCE_ATTEMPTS) throw error;
+    }
+    await program.sleep(FORCE_PAUSE_MS);
+  }
+}
+
 async function unmountLive(program: UmountProgram, path: Buffer, mode: UnmountMode): Promise<void> {
   const shown = displayPath(path);
   try {
-    await program.tools.unmount(path, mode);
+    await unmountPatiently(program, path, mode);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     if (error.code === 'EBUSY') {
@@ -217,7 +238,7 @@ async function unmountLive(program: UmountProgram, path: Buffer, mode: UnmountMo
       throw new FailureError(
         found.length === 0
           ? `${shown} is busy (${error.message}); try again, or detach it with --lazy`
-          : `${shown} is in use by ${oneLine(found.join(', '))}; let them end or leave it first, or detach it with --lazy`,
+          : `${shown} is in use (${oneLine(found.join(', '))}); let them end or leave it first, or detach it with --lazy`,
         { cause: error },
       );
     }
@@ -247,7 +268,7 @@ async function waitForEnd(
         `umount-imss: unmounted; waiting for pid ${daemon.pid} to end and free its memory`,
       );
     }
-    await sleep(POLL_MS);
+    await program.sleep(POLL_MS);
   }
   if (request.verbose) program.print(`pid ${daemon.pid} has ended`);
 }
@@ -268,6 +289,7 @@ export function umountProgram(tools: MountTools, args: readonly string[]): Umoun
     args,
     uid,
     runStates: () => listRunStates(directories),
+    sleep: (ms) => sleep(ms),
     print: (line) => process.stdout.write(`${line}\n`),
     printError: (line) => process.stderr.write(`${line}\n`),
   };

@@ -120,7 +120,7 @@ test('SIGTERM on a busy mount detaches it, a second one ends the daemon', async 
   process.kill(pid, 'SIGTERM');
   await until(() => stage.steps.includes('unmount lazy'));
   t.true(isRunning({ pid, startTicks }));
-  t.true(readFileSync(stage.log, 'utf8').includes('in use by 812 bash: cwd /mnt/x/a'));
+  t.true(readFileSync(stage.log, 'utf8').includes('in use (812 bash: cwd /mnt/x/a'));
   process.kill(pid, 'SIGTERM');
   await until(() => !isRunning({ pid, startTicks }));
   t.is(stage.steps.at(-1), 'close');

@@ -175,7 +175,7 @@ test('a signal on a busy mount names its users, detaches, and serves until they 
   await turns();
   t.deepEqual(it.steps.slice(2), [
     'unmount plain',
-    'warn busy: in use by 812 bash: cwd /mnt/x; detached, and serving until they are done',
+    'warn in use (812 bash: cwd /mnt/x); detached, and serving until they are done',
     'unmount lazy',
   ]);
   it.end({ reason: 'unmounted' });

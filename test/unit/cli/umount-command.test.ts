@@ -35,6 +35,7 @@ function stage(t: ExecutionContext): Stage {
     args: [mountPoint],
     uid: 7,
     runStates: () => [],
+    sleep: () => Promise.resolve(),
     print: (line) => out.push(line),
     printError: (line) => errors.push(line),
     tools: {
@@ -69,8 +70,22 @@ test('a busy mount fails with 1 and names who holds it', async (t) => {
   const tools = { ...it.tools, unmount: () => Promise.reject(new FsError('EBUSY')) };
   t.is(await runUmount({ ...it, tools }), 1);
   t.deepEqual(it.errors, [
-    `umount-imss: ${it.mountPoint} is in use by 812 bash: cwd /m/a, 813 vi: open file /m/b; let them end or leave it first, or detach it with --lazy`,
+    `umount-imss: ${it.mountPoint} is in use (812 bash: cwd /m/a, 813 vi: open file /m/b); let them end or leave it first, or detach it with --lazy`,
   ]);
+});
+
+test('a forced unmount gives those who hung a moment to let go', async (t) => {
+  const it = stage(t);
+  let attempts = 0;
+  const tools: UmountProgram['tools'] = {
+    ...it.tools,
+    unmount: () => {
+      attempts += 1;
+      return attempts < 3 ? Promise.reject(new FsError('EBUSY')) : Promise.resolve();
+    },
+  };
+  t.is(await runUmount({ ...it, tools, args: ['-f', it.mountPoint] }), 0);
+  t.is(attempts, 3);
 });
 
 test('what is no imssfs mount fails with 1, and a path inside a mount is told as such', async (t) => {
