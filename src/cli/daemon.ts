@@ -22,6 +22,9 @@ const DAEMON_VARIABLE = 'IMSSFS_DAEMON';
 /** How long a daemon may take from its start until the mount answers. */
 export const START_TIMEOUT_MS = 60_000;
 
+/** How long a daemon that failed or was told to end may take to do so. */
+const END_TIMEOUT_MS = 5000;
+
 /** What the command hands over. */
 export interface DaemonRequest {
   config: MountConfig;
@@ -106,20 +109,27 @@ async function firstWord(
   });
   child.send(request, () => undefined);
   try {
-    return await word;
+    const reply = await word;
+    // A daemon that could not mount ends by itself; nothing of it is left when the command returns.
+    if (reply?.type === 'error') await endChild(child, ended, false);
+    return reply;
   } catch (error) {
-    await endChild(child, ended);
+    await endChild(child, ended, true);
     throw error;
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Asks the daemon to unmount and end, and makes it end if it does not. */
-async function endChild(child: ChildProcess, ended: Promise<undefined>): Promise<void> {
+/** Waits for the daemon's end, asking for it if `ask` is set, and makes it end if it does not. */
+async function endChild(
+  child: ChildProcess,
+  ended: Promise<undefined>,
+  ask: boolean,
+): Promise<void> {
   if (child.pid === undefined) return;
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), 5000);
+  if (ask) child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), END_TIMEOUT_MS);
   await ended;
   clearTimeout(timer);
 }

@@ -147,6 +147,7 @@ for (const [behaviour, exitCode, message] of START_FAILURES) {
     const { code, stdout, stderr } = await stage.run(behaviour);
     t.deepEqual([code, stdout], [exitCode, '']);
     t.regex(stderr, message);
+    t.throws(() => daemonOf(stage.mountPoint), { message: /no daemon/ });
   });
 }
 
