@@ -1,0 +1,330 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { hostname, totalmem } from 'node:os';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import {
+  assertNoStack,
+  assertRefused,
+  assertWorks,
+  commandTest,
+  daemonOf,
+  eventually,
+} from '../support/command.ts';
+import { isAlive, killNow, mountOptionsOf, mountsBelow } from '../support/processes.ts';
+import { describe, sh } from '../support/run.ts';
+
+commandTest(
+  'imssfs returns when the mount answers and leaves a daemon with its output closed',
+  async (t, shell) => {
+    const result = await shell.imssfs([shell.mnt]);
+    t.is(result.status, 0, describe(result));
+    t.true(result.outputClosed, 'the daemon holds the output of its command open');
+    t.true((result.stdout + result.stderr).includes(shell.logFile), 'the log file is named');
+    assertNoStack(t, result);
+    await assertWorks(t, shell.mnt);
+    t.true(isAlive(daemonOf(shell.mnt)));
+    t.is((await shell.umount([shell.mnt])).status, 0);
+  },
+);
+
+commandTest('the log is JSON lines', async (t, shell) => {
+  await shell.mount();
+  await assertWorks(t, shell.mnt);
+  await shell.umount([shell.mnt]);
+  const lines = readFileSync(shell.logFile, 'utf8').split('\n').filter(Boolean);
+  t.true(lines.length > 0);
+  for (const line of lines) {
+    const entry = JSON.parse(line) as { level?: unknown; msg?: unknown };
+    t.is(typeof entry.level, 'number');
+    t.is(typeof entry.msg, 'string');
+  }
+});
+
+commandTest(
+  'without --log-file the log that is named exists',
+  async (t, shell) => {
+    const result = await shell.apart(
+      `said=$("$IMSSFS" --engine "$ENGINE" "$MNT" 2>&1)
+     for word in $said; do word=\${word%[.,;)]}; if [ -f "$word" ]; then echo "log $word"; fi; done
+     "$UMOUNT" "$MNT"`,
+    );
+    t.is(result.status, 0, describe(result));
+    t.regex(result.stdout, /^log \//m);
+  },
+  { needsRoot: true },
+);
+
+commandTest(
+  'the public description’s full line mounts, with hostfiles that name this machine',
+  async (t, shell) => {
+    writeFileSync(join(shell.folder, 'hostfile'), `${hostname()}\n`);
+    writeFileSync(join(shell.folder, 'stat_hostfile'), 'localhost\n');
+    const storage = Math.min(
+      10_000_000_000,
+      Math.floor((process.constrainedMemory() || totalmem()) / 2),
+      Math.floor(totalmem() / 2),
+    );
+    const line = `-p 5555 -m 5569 -M ./metadata -h ./hostfile -b 1000000 -r imss:// -a ./stat_hostfile -S ${storage} -d 0 -B 1048576000 -l ${shell.mnt}/`;
+    const result = await shell.imssfs(line.split(' '));
+    t.is(result.status, 0, describe(result));
+    await sh('head -c 3000001 /dev/urandom > f; cp f g; cmp f g; stat -c %s f', { cwd: shell.mnt });
+    t.true(existsSync(join(shell.folder, 'metadata')));
+    const unmounted = await shell.umount([`${shell.mnt}/`]);
+    t.is(unmounted.status, 0, describe(unmounted));
+  },
+);
+
+commandTest('-s and -S are the same, and sizes take suffixes', async (t, shell) => {
+  for (const args of [
+    ['-s', '128M'],
+    ['-S', '128MiB'],
+    ['-S', '134217728'],
+  ]) {
+    await shell.mount(...args, '-b', '64K');
+    const size = Number(
+      await sh('df -P -B1 . | tail -1 | tr -s " " | cut -d" " -f2', { cwd: shell.mnt }),
+    );
+    t.true(Math.abs(size - 134_217_728) <= 1_048_576, `${args.join(' ')}: ${size}`);
+    t.is((await shell.umount([shell.mnt])).status, 0);
+  }
+});
+
+commandTest(
+  'help is -H and --help and goes to standard output; the version too',
+  async (t, shell) => {
+    for (const flag of ['-H', '--help', '--version']) {
+      const result = await shell.imssfs([flag]);
+      t.is(result.status, 0, describe(result));
+      t.is(result.stderr, '');
+      t.regex(result.stdout, flag === '--version' ? /^\d+\.\d+\.\d+/ : /--hostfile/);
+    }
+    t.regex((await shell.umount(['--help'])).stdout, /--lazy/);
+  },
+);
+
+commandTest('umount-imss waits until the process has ended', async (t, shell) => {
+  const pid = await shell.mount();
+  writeFileSync(join(shell.mnt, 'large'), Buffer.alloc(64 * 1024 * 1024, 1));
+  const result = await shell.umount([shell.mnt]);
+  t.is(result.status, 0, describe(result));
+  t.false(isAlive(pid));
+  t.deepEqual(mountsBelow(shell.mnt), []);
+  t.deepEqual(readdirSync(shell.mnt), []);
+});
+
+commandTest(
+  'umount(8) ends the daemon too',
+  async (t, shell) => {
+    const pid = await shell.mount();
+    await sh('umount "$MNT"', { env: { MNT: shell.mnt } });
+    t.true(await eventually(() => !isAlive(pid)));
+  },
+  { needsRoot: true },
+);
+
+commandTest(
+  'a busy mount is not unmounted, the holder is named, and --lazy detaches it',
+  async (t, shell) => {
+    const pid = await shell.mount();
+    const holder = spawn('sleep', ['100'], { cwd: shell.mnt, stdio: 'ignore' });
+    try {
+      await once(holder, 'spawn');
+      const busy = await shell.umount([shell.mnt]);
+      assertRefused(t, busy, { status: 1, says: new RegExp(`\\b${String(holder.pid)}\\b`) });
+      t.regex(busy.stderr, /in use|busy/i);
+      await assertWorks(t, shell.mnt);
+      const lazy = await shell.umount(['--lazy', shell.mnt]);
+      t.is(lazy.status, 0, describe(lazy));
+      t.deepEqual(mountsBelow(shell.mnt), []);
+      t.true(isAlive(pid));
+    } finally {
+      holder.kill('SIGKILL');
+      await once(holder, 'exit');
+    }
+    t.true(await eventually(() => !isAlive(pid)));
+  },
+);
+
+commandTest('--force unmounts', async (t, shell) => {
+  const pid = await shell.mount();
+  const result = await shell.umount(['--force', shell.mnt]);
+  t.is(result.status, 0, describe(result));
+  t.true(await eventually(() => !isAlive(pid)));
+});
+
+commandTest(
+  '--all unmounts all mounts and waits for all processes',
+  async (t, shell) => {
+    const result = await shell.apart(
+      `mkdir a b
+     for folder in a b; do "$IMSSFS" --engine "$ENGINE" --log-file "$LOG" "$PWD/$folder"; done
+     grep -c fuse.imssfs /proc/mounts
+     "$UMOUNT" --all; grep -c fuse.imssfs /proc/mounts || true`,
+    );
+    t.is(result.status, 0, describe(result));
+    const counts = result.stdout.split('\n').filter((line) => /^\d+$/.test(line));
+    t.deepEqual(counts, ['2', '0']);
+  },
+  { needsRoot: true },
+);
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+  commandTest(`${signal} to the daemon unmounts and ends it`, async (t, shell) => {
+    const pid = await shell.mount();
+    process.kill(pid, signal);
+    t.true(await eventually(() => !isAlive(pid)));
+    t.deepEqual(mountsBelow(shell.mnt), []);
+  });
+
+  commandTest(
+    `in the foreground, ${signal} unmounts and the command ends with status 0`,
+    async (t, shell) => {
+      const running = shell.imssfs(['-f', shell.mnt]);
+      t.true(await eventually(() => mountsBelow(shell.mnt).length > 0));
+      await assertWorks(t, shell.mnt);
+      process.kill(daemonOf(shell.mnt), signal);
+      const result = await running;
+      t.is(result.status, 0, describe(result));
+      t.deepEqual(mountsBelow(shell.mnt), []);
+      assertNoStack(t, result);
+    },
+  );
+}
+
+commandTest(
+  'in the foreground, umount-imss from elsewhere ends the command with status 0',
+  async (t, shell) => {
+    const running = shell.imssfs(['-f', shell.mnt]);
+    t.true(await eventually(() => mountsBelow(shell.mnt).length > 0));
+    t.is((await shell.umount([shell.mnt])).status, 0);
+    t.is((await running).status, 0);
+  },
+);
+
+commandTest(
+  'after a killed daemon, imssfs recovers the dead mount and says so',
+  async (t, shell) => {
+    const pid = await shell.mount();
+    killNow(pid);
+    t.true(await eventually(() => !isAlive(pid)));
+    t.throws(() => statSync(shell.mnt), { code: 'ENOTCONN' });
+    const result = await shell.imssfs([shell.mnt]);
+    t.is(result.status, 0, describe(result));
+    t.regex(result.stdout + result.stderr, /recover|dead|left|stale/i);
+    t.is(mountsBelow(shell.mnt).length, 1);
+    await assertWorks(t, shell.mnt);
+    t.is((await shell.umount([shell.mnt])).status, 0);
+  },
+);
+
+commandTest('umount-imss clears away the dead mount of a killed daemon', async (t, shell) => {
+  const pid = await shell.mount();
+  killNow(pid);
+  t.true(await eventually(() => !isAlive(pid)));
+  const result = await shell.umount([shell.mnt]);
+  t.is(result.status, 0, describe(result));
+  t.deepEqual(mountsBelow(shell.mnt), []);
+});
+
+commandTest(
+  'a folder that is not empty is mounted with a warning and is whole afterwards',
+  async (t, shell) => {
+    writeFileSync(join(shell.mnt, 'hidden'), 'still here');
+    const result = await shell.imssfs([shell.mnt]);
+    t.is(result.status, 0, describe(result));
+    t.regex(result.stderr, /not empty/i);
+    t.deepEqual(readdirSync(shell.mnt), []);
+    await assertWorks(t, shell.mnt);
+    t.is((await shell.umount([shell.mnt])).status, 0);
+    t.is(readFileSync(join(shell.mnt, 'hidden'), 'utf8'), 'still here');
+  },
+);
+
+commandTest('two mounts at once are two file systems', async (t, shell) => {
+  const second = join(shell.folder, 'second');
+  mkdirSync(second);
+  await shell.mount();
+  t.is((await shell.imssfs([second])).status, 0);
+  writeFileSync(join(second, 'f'), 'x');
+  t.deepEqual(readdirSync(shell.mnt), []);
+  t.is((await shell.umount([shell.mnt, second])).status, 0);
+});
+
+commandTest('a mount with -o ro is read-only', async (t, shell) => {
+  await shell.mount('-o', 'ro');
+  t.throws(
+    () => {
+      writeFileSync(join(shell.mnt, 'f'), 'x');
+    },
+    { code: 'EROFS' },
+  );
+  t.throws(() => mkdirSync(join(shell.mnt, 'd')), { code: 'EROFS' });
+  t.true(mountOptionsOf(shell.mnt)?.includes('ro'));
+  t.is((await shell.umount([shell.mnt])).status, 0);
+});
+
+commandTest(
+  'generic mount options reach the kernel, and fsname names the source',
+  async (t, shell) => {
+    await shell.mount('-o', 'nosuid,nodev,noexec', '-o', 'noatime,fsname=chosen-name');
+    const options = mountOptionsOf(shell.mnt) ?? [];
+    for (const name of ['nosuid', 'nodev', 'noexec', 'noatime'])
+      t.true(options.includes(name), name);
+    t.is(await sh('df . --output=source | tail -1', { cwd: shell.mnt }), 'chosen-name');
+    t.is((await shell.umount([shell.mnt])).status, 0);
+  },
+);
+
+commandTest('--debug-fuse writes a line for each request, and no data', async (t, shell) => {
+  await shell.mount('--debug-fuse');
+  for (let i = 0; i < 20; i++) mkdirSync(join(shell.mnt, `debugged-${i}`));
+  writeFileSync(join(shell.mnt, 'file'), 'PRIVATE-DATA');
+  readFileSync(join(shell.mnt, 'file'));
+  t.is((await shell.umount([shell.mnt])).status, 0);
+  const log = readFileSync(shell.logFile, 'utf8');
+  const lines = log.split('\n').filter((line) => /mkdir/i.test(line));
+  for (let i = 0; i < 20; i++) {
+    t.true(
+      lines.some((line) => line.includes(`debugged-${i}`)),
+      `mkdir of debugged-${i}`,
+    );
+  }
+  for (const name of [/create|mknod/i, /write/i, /lookup/i]) t.regex(log, name);
+  t.false(log.includes('PRIVATE-DATA'));
+});
+
+commandTest(
+  'mount points with blanks and bytes that are not UTF-8 work',
+  async (t, shell) => {
+    const result = await shell.apart(
+      `for name in 'with  blank' "$(printf 'bytes\\377\\200')" "$(printf 'new\\nline')"; do
+       mkdir "$name"; "$IMSSFS" --engine "$ENGINE" --log-file "$LOG" "$name" > /dev/null
+       echo inside > "$name/file"; stat -f -c %T "$name"; "$UMOUNT" "$name"; ls -A "$name"
+     done`,
+    );
+    t.is(result.status, 0, describe(result));
+    t.is(result.stdout.match(/fuse/g)?.length, 3, describe(result));
+    t.false(result.stdout.includes('file'), describe(result));
+  },
+  { needsRoot: true },
+);
+
+commandTest(
+  'an ordinary user mounts by fusermount, and owns what they make',
+  async (t, shell) => {
+    // A device node that everyone may open, as udev makes it; /dev itself stays as it is.
+    const result = await shell.apart(
+      `mount -t tmpfs -o dev,mode=755 none mnt; mknod -m 666 mnt/fuse c 10 229; mount --bind mnt/fuse /dev/fuse
+     mkdir -m 700 mnt/home; mkdir mnt/home/m; chown -R 12345:23456 mnt/home
+     as='setpriv --reuid 12345 --regid 23456 --clear-groups --inh-caps +dac_read_search --ambient-caps +dac_read_search'
+     export XDG_RUNTIME_DIR="$PWD/mnt/home"; unset TMPDIR; cd mnt/home
+     $as "$IMSSFS" --engine "$ENGINE" --log-file log m > /dev/null
+     $as sh -ec 'cd m; echo mine > f; stat -c "owner %u %g" f; cat f'
+     $as "$UMOUNT" m; ls -A m; grep -c fuse.imssfs /proc/mounts || true`,
+    );
+    t.is(result.status, 0, describe(result));
+    t.is(result.stdout, 'owner 12345 23456\nmine\n0\n');
+  },
+  { needsRoot: true },
+);
