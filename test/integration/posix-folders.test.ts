@@ -13,13 +13,10 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { links } from '../support/files.ts';
 import { mountTest } from '../support/mount.ts';
 import { sh, shFails } from '../support/run.ts';
 import { BOB } from '../support/users.ts';
-
-function links(path: string): number {
-  return statSync(path).nlink;
-}
 
 /** Reads up to `limit` names on from where the handle stands. */
 function readSome(dir: Dir, limit: number): string[] {
@@ -37,11 +34,31 @@ mountTest('mkdir and rmdir make and remove, and fail as their man pages say', (t
   const stat = statSync(mount.at('dir'));
   t.true(stat.isDirectory());
   t.is(stat.mode & 0o7777, 0o751);
-  t.throws(() => mkdirSync(mount.at('dir')), { code: 'EEXIST' });
-  t.throws(() => mkdirSync(mount.at('no', 'dir')), { code: 'ENOENT' });
+  t.throws(
+    () => {
+      mkdirSync(mount.at('dir'));
+    },
+    { code: 'EEXIST' },
+  );
+  t.throws(
+    () => {
+      mkdirSync(mount.at('no', 'dir'));
+    },
+    { code: 'ENOENT' },
+  );
   writeFileSync(mount.at('file'), 'x');
-  t.throws(() => mkdirSync(mount.at('file')), { code: 'EEXIST' });
-  t.throws(() => mkdirSync(mount.at('file', 'dir')), { code: 'ENOTDIR' });
+  t.throws(
+    () => {
+      mkdirSync(mount.at('file'));
+    },
+    { code: 'EEXIST' },
+  );
+  t.throws(
+    () => {
+      mkdirSync(mount.at('file', 'dir'));
+    },
+    { code: 'ENOTDIR' },
+  );
   const removal = (path: string, code: string): void => {
     t.throws(
       () => {
@@ -69,9 +86,24 @@ mountTest(
   'rmdir refuses a folder that holds anything, and takes it once it is empty',
   (t, mount) => {
     for (const [name, fill] of [
-      ['file', (path: string) => writeFileSync(path, '')],
-      ['folder', (path: string) => mkdirSync(path)],
-      ['symlink', (path: string) => symlinkSync('x', path)],
+      [
+        'file',
+        (path: string) => {
+          writeFileSync(path, '');
+        },
+      ],
+      [
+        'folder',
+        (path: string) => {
+          mkdirSync(path);
+        },
+      ],
+      [
+        'symlink',
+        (path: string) => {
+          symlinkSync('x', path);
+        },
+      ],
     ] as const) {
       const dir = mount.at(`d-${name}`);
       mkdirSync(dir);
@@ -126,7 +158,9 @@ mountTest(
       () => {
         unlinkSync(mount.at('d', 'c'));
       },
-      () => mkdirSync(mount.at('d', 'sub')),
+      () => {
+        mkdirSync(mount.at('d', 'sub'));
+      },
       () => {
         rmdirSync(mount.at('d', 'sub'));
       },

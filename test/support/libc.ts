@@ -77,7 +77,8 @@ export function getxattr(path: string, name: string, room = 65_536): Buffer {
 
 /** The size that `getxattr` and `listxattr` answer when asked with no room. */
 export function xattrSize(path: string, name?: string): number {
-  const size = name === undefined ? listxattrFn(path, null, 0) : getxattrFn(path, name, null, 0);
+  const size: unknown =
+    name === undefined ? listxattrFn(path, null, 0) : getxattrFn(path, name, null, 0);
   return checked('xattr size', size);
 }
 
