@@ -262,10 +262,6 @@ export class LocalMetaStore implements MetaStore {
     this.#transact((kv) => namespace.reportData(kv, inode, report));
   }
 
-  touchAtime(inode: InodeId, atime: Timespec): void {
-    this.#transact((kv) => namespace.touchAtime(kv, inode, atime));
-  }
-
   lastSequence(directory: InodeId): EntrySequence {
     return runSync(namespace.lastSequence(this.#database, directory));
   }
