@@ -1,4 +1,4 @@
-/** Speed and size of the local metadata store: `node dist/bench/meta.js [COUNT] [FOLDER]`. */
+/** Speed and size of the local metadata store: `npm run bench:meta -- [--quick]`. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,8 +8,9 @@ import { silentLogger } from '../src/log.ts';
 import { LocalMetaStore } from '../src/meta/local.ts';
 import { FileType } from '../src/stat.ts';
 
-const count = Number(process.argv[2] ?? 100_000);
-const folder = mkdtempSync(join(process.argv[3] ?? tmpdir(), 'imssfs-bench-'));
+const quick = process.argv.includes('--quick');
+const count = quick ? 2_000 : 100_000;
+const folder = mkdtempSync(join(tmpdir(), 'imssfs-bench-'));
 const store = await LocalMetaStore.open({
   temporaryIn: folder,
   clock: new SystemClock(),
