@@ -22,6 +22,9 @@ import type { RunOptions, RunResult } from './run.ts';
 const TEST_TIMEOUT_MS = 120_000;
 const COMMAND_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;
+/** An ordinary user who may read all files, so that a checkout in /root can be run. */
+const AS_USER =
+  '/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps +dac_read_search --ambient-caps +dac_read_search';
 const MAX_POLLS = 400;
 
 export interface Shell {
@@ -38,7 +41,8 @@ export interface Shell {
   mount(...args: string[]): Promise<number>;
   /**
    * Runs a script as root in a mount namespace of its own, whose mounts end with it, and in which /run is
-   * empty and no other imssfs is mounted. `$IMSSFS`, `$UMOUNT`, `$LOG` and `$MNT` are set.
+   * and /var/log are empty and no other imssfs is mounted. `$IMSSFS`, `$UMOUNT`, `$LOG` and `$MNT` are set;
+   * `$AS_USER COMMAND` runs as an ordinary user, `open_fuse` MODE` sets the mode of /dev/fuse.
    */
   apart(script: string, options?: RunOptions): Promise<RunResult>;
 }
@@ -103,8 +107,20 @@ function makeShell(engine: EngineName, folder: string): Shell {
           umount -l "$other"
         done
         mount -t tmpfs -o mode=755 run /run
+        mount -t tmpfs -o mode=755 log /var/log
+        open_fuse() {
+          mount -t tmpfs -o dev,mode=755 none "$MNT"; mknod -m "$1" "$MNT/fuse" c 10 229
+          mount --bind "$MNT/fuse" /dev/fuse; umount -l "$MNT"
+        }
         ${script}`;
-      const env = { IMSSFS, UMOUNT: UMOUNT_IMSS, LOG: logFile, MNT: mnt, ENGINE: engine };
+      const env = {
+        IMSSFS,
+        UMOUNT: UMOUNT_IMSS,
+        LOG: logFile,
+        MNT: mnt,
+        ENGINE: engine,
+        AS_USER,
+      };
       return run('unshare', ['-m', '/bin/sh', '-euc', prepared], {
         ...bounded(options),
         env: { ...env, ...options.env },
