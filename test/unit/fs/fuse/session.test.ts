@@ -14,23 +14,30 @@ import type { PayloadSource } from '../../../../src/fs/fuse/session.ts';
 import { InvariantError } from '../../../../src/invariant.ts';
 import type { MetaStore } from '../../../../src/meta/store.ts';
 import { FakeKernel, structOf, writeInput } from '../../../support/fake-kernel.ts';
-import { withStores } from '../../../support/stores.ts';
+import { type TestStoreOptions, withStores } from '../../../support/stores.ts';
 
 const MIB = 1024 * 1024;
 
-/** A metadata store whose `method` does something else. */
-function replacing<M extends keyof MetaStore>(
-  meta: MetaStore,
+/** `store` with another `method`. */
+function replacing<S extends object, M extends keyof S>(
+  store: S,
   method: M,
-  replacement: MetaStore[M],
-): MetaStore {
-  return new Proxy(meta, {
+  replacement: (original: S[M]) => S[M],
+): S {
+  return new Proxy(store, {
     get(target, property) {
-      if (property === method) return replacement;
       const value: unknown = Reflect.get(target, property);
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      const bound = typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      return property === method ? replacement(bound as S[M]) : bound;
     },
   });
+}
+
+/** Stores whose lookup does something else. */
+function withLookup(lookup: MetaStore['lookup']): TestStoreOptions {
+  return {
+    wrap: ({ meta, blocks }) => ({ blocks, meta: replacing(meta, 'lookup', () => lookup) }),
+  };
 }
 
 test('INIT is answered with the lower minor and only with flags that the kernel offered', async (t) => {
@@ -262,17 +269,8 @@ test('so many requests are answered in one turn, and the rest in the next', asyn
 });
 
 test('INTERRUPT ends a request that waits with EINTR, and what is unknown is dropped', async (t) => {
-  const wrap = ({
-    meta,
-    blocks,
-  }: {
-    meta: MetaStore;
-    blocks: never;
-  }): { meta: MetaStore; blocks: never } => ({
-    blocks,
-    meta: replacing(meta, 'lookup', () => new Promise<never>(() => undefined)),
-  });
-  await withStores({ wrap: wrap as never }, async ({ vfs }) => {
+  const lookup = () => new Promise<never>(() => undefined);
+  await withStores(withLookup(lookup), async ({ vfs }) => {
     const kernel = new FakeKernel(vfs);
     t.is(kernel.send('INTERRUPT', { input: { unique: { low: 99, high: 0 } } }), undefined);
     t.is(kernel.send('LOOKUP', { names: ['slow'] }), undefined);
@@ -289,21 +287,14 @@ test('INTERRUPT ends a request that waits with EINTR, and what is unknown is dro
 test('a write that waits keeps its data while further requests arrive', async (t) => {
   let proceed: () => void = () => undefined;
   const gate = new Promise<void>((resolve) => (proceed = resolve));
-  const wrap = (stores: {
-    meta: MetaStore;
-    blocks: { writeBlock: (...args: unknown[]) => unknown };
-  }): unknown => ({
-    meta: stores.meta,
-    blocks: new Proxy(stores.blocks, {
-      get(target, property) {
-        const value: unknown = Reflect.get(target, property);
-        if (property !== 'writeBlock')
-          return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-        return (...args: unknown[]) => gate.then(() => target.writeBlock(...args));
-      },
+  const wrap: TestStoreOptions['wrap'] = ({ meta, blocks }) => ({
+    meta,
+    blocks: replacing(blocks, 'writeBlock', (original) => async (...args) => {
+      await gate;
+      return original(...args);
     }),
   });
-  await withStores({ wrap: wrap as never }, async ({ vfs }) => {
+  await withStores({ wrap }, async ({ vfs }) => {
     const kernel = new FakeKernel(vfs);
     const { fh } = kernel.create('file');
     const writes = ['first', 'other'].map((text, i) => {
@@ -320,19 +311,10 @@ test('a write that waits keeps its data while further requests arrive', async (t
 });
 
 test('a failure that nobody expected is EIO, and the session goes on', async (t) => {
-  const wrap = ({
-    meta,
-    blocks,
-  }: {
-    meta: MetaStore;
-    blocks: never;
-  }): { meta: MetaStore; blocks: never } => ({
-    blocks,
-    meta: replacing(meta, 'lookup', () => {
-      throw new TypeError('surprise');
-    }),
-  });
-  await withStores({ wrap: wrap as never }, ({ vfs }) => {
+  const lookup = () => {
+    throw new TypeError('surprise');
+  };
+  await withStores(withLookup(lookup), ({ vfs }) => {
     const kernel = new FakeKernel(vfs);
     t.is(kernel.call('LOOKUP', { names: ['x'] }).errno, Errno.EIO);
     t.is(kernel.call('GETATTR').errno, 0);
@@ -341,19 +323,10 @@ test('a failure that nobody expected is EIO, and the session goes on', async (t)
 });
 
 test('a broken invariant ends the session with its cause', async (t) => {
-  const wrap = ({
-    meta,
-    blocks,
-  }: {
-    meta: MetaStore;
-    blocks: never;
-  }): { meta: MetaStore; blocks: never } => ({
-    blocks,
-    meta: replacing(meta, 'lookup', () => {
-      throw new InvariantError('impossible');
-    }),
-  });
-  await withStores({ wrap: wrap as never }, ({ vfs }) => {
+  const lookup = () => {
+    throw new InvariantError('impossible');
+  };
+  await withStores(withLookup(lookup), ({ vfs }) => {
     const kernel = new FakeKernel(vfs);
     kernel.send('LOOKUP', { names: ['x'] });
     t.deepEqual(kernel.events, ['failed InvariantError: impossible']);
