@@ -18,6 +18,8 @@ export interface MountTools {
   listMounts(): Promise<ListedMount[]>;
   /** Who uses the mount, in words; at most a few lines, none if nothing was found. */
   findHolders(path: Buffer): Promise<string[]>;
+  /** Who, in other mount namespaces, still has the file system mounted, in words; none if nobody was found. */
+  findForeignMounts(deviceMinor: number): Promise<string[]>;
   /** Rejects with FsError EBUSY (in use), EPERM (another user's), EINVAL (no mount). */
   unmount(path: Buffer, mode: UnmountMode): Promise<void>;
 }

@@ -1,6 +1,7 @@
 /** {@link MountTools} of this machine. */
 import { readFile } from 'node:fs/promises';
 import { describeHolders, findHolders } from '../fs/holders.ts';
+import { findForeignMounts } from '../fs/mount-namespaces.ts';
 import { mountState, recoverDeadMount } from '../fs/mount-state.ts';
 import { findMount, imssMounts, readMountTable } from '../fs/mount-table.ts';
 import { unmountPath } from '../fs/fuse/unmount.ts';
@@ -9,6 +10,9 @@ import type { ListedMount, MountTools } from './mount-tools.ts';
 /** More lines than this say no more to a person at a shell. */
 const MAX_HOLDER_LINES = 5;
 
+/** FUSE mounts have no device of their own: major number 0 (get_anon_bdev()). */
+const ANONYMOUS_MAJOR = 0;
+
 export const systemMounts: MountTools = {
   mountState: (path) => mountState(path),
   recoverDeadMount: (path) => recoverDeadMount(path),
@@ -16,6 +20,10 @@ export const systemMounts: MountTools = {
   findHolders: async (path) => {
     const mount = findMount(await readMountTable(), path);
     return mount === undefined ? [] : describeHolders(await findHolders(mount), MAX_HOLDER_LINES);
+  },
+  findForeignMounts: async (minor) => {
+    const found = await findForeignMounts({ major: ANONYMOUS_MAJOR, minor });
+    return found.slice(0, MAX_HOLDER_LINES).map(({ pid, command }) => `${pid} ${command}`);
   },
   unmount: (path, mode) => unmountPath(path, mode),
 };

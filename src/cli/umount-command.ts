@@ -177,10 +177,13 @@ async function unmountOne(
     return;
   }
   const daemon = daemonOf(program, path);
+  const minor = (await program.tools.listMounts()).findLast((mount) =>
+    mount.mountPoint.equals(path),
+  )?.deviceMinor;
   await unmountLive(program, path, request.mode);
   if (request.verbose)
     program.print(`${request.mode === 'lazy' ? 'detached' : 'unmounted'} ${shown}`);
-  if (daemon !== undefined) await waitForEnd(program, request, daemon);
+  if (daemon !== undefined) await waitForEnd(program, request, { ...daemon, minor });
 }
 
 /** The process that serves the mount at `path`: the latest, as an earlier one may live on there, detached. */
@@ -249,7 +252,7 @@ async function unmountLive(program: UmountProgram, path: Buffer, mode: UnmountMo
 async function waitForEnd(
   program: UmountProgram,
   request: UmountRequest,
-  daemon: StoredRunState,
+  daemon: StoredRunState & { minor: number | undefined },
 ): Promise<void> {
   const lazy = request.mode === 'lazy';
   const start = performance.now();
@@ -264,13 +267,22 @@ async function waitForEnd(
     }
     if (!told && now - start >= PATIENCE_MS) {
       told = true;
-      program.printError(
-        `umount-imss: unmounted; waiting for pid ${daemon.pid} to end and free its memory`,
-      );
+      program.printError(await whatItWaitsFor(program, daemon));
     }
     await program.sleep(POLL_MS);
   }
   if (request.verbose) program.print(`pid ${daemon.pid} has ended`);
+}
+
+async function whatItWaitsFor(
+  program: UmountProgram,
+  daemon: { pid: number; minor: number | undefined },
+): Promise<string> {
+  const text = `umount-imss: unmounted; waiting for pid ${daemon.pid} to end and free its memory`;
+  if (daemon.minor === undefined) return text;
+  const found = await program.tools.findForeignMounts(daemon.minor);
+  if (found.length === 0) return text;
+  return `${text}; it is still mounted in the mount namespace of ${oneLine(found.join(', '))}`;
 }
 
 function stillRunning(request: UmountRequest, daemon: StoredRunState): FailureError {

@@ -76,6 +76,7 @@ const tools: MountTools = {
   },
   listMounts: () => Promise.resolve([]),
   findHolders: () => Promise.resolve(['812 bash: cwd /mnt/x/a']),
+  findForeignMounts: () => Promise.resolve([]),
   unmount: () => Promise.resolve(),
 };
 

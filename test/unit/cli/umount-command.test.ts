@@ -43,6 +43,7 @@ function stage(t: ExecutionContext): Stage {
       recoverDeadMount: () => Promise.resolve(),
       listMounts: () => Promise.resolve([mount]),
       findHolders: () => Promise.resolve(['812 bash: cwd /m/a', '813 vi: open file /m/b']),
+      findForeignMounts: () => Promise.resolve([]),
       unmount: (path, mode) => {
         unmounted.push(`${mode} ${path.toString()}`);
         return Promise.resolve();
