@@ -41,6 +41,8 @@ import type { Request, RequestOf } from './request.ts';
 const VALID_SECONDS = 86_400;
 
 /** Open flags of fcntl.h (x86-64 and arm64 agree on these). */
+const O_ACCMODE = 0o3;
+const O_RDONLY = 0o0;
 const O_EXCL = 0o200;
 const O_TRUNC = 0o1000;
 const O_APPEND = 0o2000;
@@ -187,7 +189,8 @@ const HANDLERS: Handlers = {
 
   *OPEN(context, { header, input }) {
     const inode = toInode(context, header.nodeid);
-    return openReply(header, yield* context.vfs.open(inode, openMode(input)));
+    const readOnly = (input.flags & O_ACCMODE) === O_RDONLY;
+    return openReply(header, yield* context.vfs.open(inode, openMode(input)), readOnly);
   },
 
   *READ(context, { header, input }) {
@@ -398,8 +401,13 @@ function entryValues(context: OperationContext, entry: Entry): Decoded<typeof FU
   };
 }
 
-function openValues(handle: HandleId): Decoded<typeof FUSE_OPEN_OUT> {
-  return { fh: handle, open_flags: OpenFlag.KEEP_CACHE, backing_id: 0 };
+/**
+ * A handle that cannot write has nothing to flush, so its close(2) need not ask us. That holds as long as the kernel
+ * keeps POSIX locks itself: FLUSH would otherwise drop them.
+ */
+function openValues(handle: HandleId, readOnly = false): Decoded<typeof FUSE_OPEN_OUT> {
+  const flags = OpenFlag.KEEP_CACHE | (readOnly ? OpenFlag.NOFLUSH : 0);
+  return { fh: handle, open_flags: flags, backing_id: 0 };
 }
 
 function entryReply(context: OperationContext, header: Header, entry: Entry): Reply {
@@ -446,8 +454,8 @@ function attrReply(header: Header, stat: Stat): Reply {
   );
 }
 
-function openReply(header: Header, handle: HandleId): Reply {
-  const reply = structReply(header.unique, FUSE_OPEN_OUT, openValues(handle));
+function openReply(header: Header, handle: HandleId, readOnly = false): Reply {
+  const reply = structReply(header.unique, FUSE_OPEN_OUT, openValues(handle, readOnly));
   return { parts: [reply], lookups: NO_LOOKUPS, opened: handle };
 }
 

@@ -8,6 +8,7 @@ import {
   FUSE_OPEN_OUT,
   FUSE_WRITE_OUT,
   InitFlag,
+  OpenFlag,
 } from '../../../../src/fs/fuse/abi.ts';
 import { readStruct } from '../../../../src/fs/fuse/layout.ts';
 import type { PayloadSource } from '../../../../src/fs/fuse/session.ts';
@@ -228,6 +229,20 @@ test('a listing goes on where its page ended, although entries went and came', a
     }
     const stable = Array.from({ length: 30 }, (_, i) => `name-${i}`);
     t.deepEqual(seen, ['.', '..', ...stable]);
+  });
+});
+
+test('closing a handle that cannot write costs no request, closing one that can does', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    const { nodeid } = kernel.create('file');
+    const flagsOf = (flags: number): number =>
+      structOf(FUSE_OPEN_OUT, kernel.call('OPEN', { nodeid, input: { flags, open_flags: 0 } }))
+        .open_flags;
+    const O_RDONLY = 0;
+    const O_RDWR = 2;
+    t.is(flagsOf(O_RDONLY), OpenFlag.KEEP_CACHE | OpenFlag.NOFLUSH);
+    t.is(flagsOf(O_RDWR), OpenFlag.KEEP_CACHE);
   });
 });
 
