@@ -110,13 +110,15 @@ function* replace(
   }
 
   const now = context.now();
+  yield* dropEntry(kv, source.parent, source.name, source.entry);
   if (lost !== undefined && target.entry !== undefined) {
-    yield* dropEntry(kv, target.parent, target.name, target.entry);
+    // The name stays where it is in its listing: one that was there all the time is missing from none.
+    yield* putAt(kv, { ...target, entry: target.entry }, source.entry);
     if (isDirectory(lost)) target.parent.nlink--;
     yield* loseName(kv, lost, now);
+  } else {
+    yield* addEntry(kv, target.parent, target.name, record);
   }
-  yield* dropEntry(kv, source.parent, source.name, source.entry);
-  yield* addEntry(kv, target.parent, target.name, record);
   if (across && isDirectory(record)) {
     source.parent.nlink--;
     target.parent.nlink++;
@@ -148,7 +150,12 @@ function* exchange(
   yield* putParents(kv, one.parent, two.parent, now);
 }
 
-function* putAt(kv: KeyValueTransaction, place: Place, entry: StoredEntry): Task<void> {
+/** The name at `place` leads to where `entry` leads, and keeps its place in the listing. */
+function* putAt(
+  kv: KeyValueTransaction,
+  place: Omit<Place, 'record'>,
+  entry: StoredEntry,
+): Task<void> {
   const { inode, type } = entry;
   yield* removeEntry(kv, place.parent.inode, place.name, place.entry);
   yield* putEntry(kv, place.parent.inode, place.name, {

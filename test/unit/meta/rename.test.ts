@@ -131,6 +131,22 @@ test('between two names of one file nothing happens', async (t) => {
   t.deepEqual(store.inode(file), before);
 });
 
+test('a name that is replaced keeps its place, so that a listing under way still finds it', async (t) => {
+  const store = await openStore(t);
+  for (const name of ['first', 'config', 'last']) touch(store, name);
+  const other = mkdir(store, 'other');
+  const upTo = store.lastSequence(ROOT_INODE);
+  touch(store, 'config.new');
+  store.rename(at('config.new'), at('config'));
+  touch(store, 'x', other);
+  store.rename(at('x', other), at('first'));
+  const page = { after: 0 as typeof upTo, upTo, limit: 10 };
+  const seen = store.list(ROOT_INODE, page).map(({ name }) => name.toString());
+  t.deepEqual(seen, ['first', 'config', 'last', 'other']);
+  t.deepEqual(namesIn(store, other), []);
+  t.is(store.inode(ROOT_INODE).sizeBytes, 20 * 6);
+});
+
 test('an exchange swaps a file and a directory, and keeps both places in the listings', async (t) => {
   const store = await openStore(t);
   const one = mkdir(store, 'one');
