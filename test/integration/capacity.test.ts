@@ -11,7 +11,6 @@ import {
   writeSync,
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import * as libc from '../support/libc.ts';
 import { mountTest } from '../support/mount.ts';
 import type { Mount } from '../support/mount.ts';
 import { pattern } from '../support/pattern.ts';
@@ -152,26 +151,6 @@ mountTest(
     t.is(statSync(mount.at('hole')).size, 10 * CAPACITY_BYTES);
     closeSync(fd);
     unlinkSync(mount.at('hole'));
-  },
-  SMALL,
-);
-
-mountTest(
-  'fallocate beyond the capacity fails with ENOSPC and harms nothing',
-  async (t, mount) => {
-    const path = createEmpty(mount.at('file'));
-    const fd = openSync(path, 'r+');
-    t.throws(
-      () => {
-        libc.fallocate(fd, 0, { offset: 0, length: 2 * CAPACITY_BYTES });
-      },
-      { code: 'ENOSPC' },
-    );
-    closeSync(fd);
-    t.is(statSync(path).size, 0);
-    t.true(await waitForFree(mount, USABLE_BYTES), `${freeBytes(mount)} free`);
-    writeFileSync(path, pattern(MiB));
-    t.true(readFileSync(path).equals(pattern(MiB)));
   },
   SMALL,
 );

@@ -6,6 +6,7 @@ const libc = koffi.load(null);
 const renameat2Fn = libc.func('int renameat2(int, const char *, int, const char *, unsigned int)');
 const lseekFn = libc.func('int64_t lseek64(int, int64_t, int)');
 const fallocateFn = libc.func('int fallocate64(int, int, int64_t, int64_t)');
+const posixFallocateFn = libc.func('int posix_fallocate64(int, int64_t, int64_t)');
 const setxattrFn = libc.func(
   'int lsetxattr(const char *, const char *, const void *, size_t, int)',
 );
@@ -52,7 +53,7 @@ export function lseek(fd: number, offset: number, whence: number): number {
 }
 
 export const FALLOC_FL_KEEP_SIZE = 1;
-export const FALLOC_FL_PUNCH_HOLE = 2;
+export const FALLOC_FL_PUNCH_HOLE_KEEP_SIZE = 3;
 
 export function fallocate(
   fd: number,
@@ -60,6 +61,12 @@ export function fallocate(
   range: { offset: number; length: number },
 ): void {
   checked('fallocate', fallocateFn(fd, mode, range.offset, range.length));
+}
+
+/** Returns its errno instead of setting it. */
+export function posixFallocate(fd: number, range: { offset: number; length: number }): void {
+  const errno = Number(posixFallocateFn(fd, range.offset, range.length));
+  if (errno !== 0) throw new SystemError('posix_fallocate', errno);
 }
 
 export const XATTR_CREATE = 1;
