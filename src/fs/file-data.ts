@@ -183,7 +183,12 @@ export class FileData {
     if (!file.unreported) return;
     const inner = yield* this.#innerOfOpen(file);
     file.unreported = false;
-    yield* wait(this.#meta.reportData(file.inode, reportOf(inner)));
+    try {
+      yield* wait(this.#meta.reportData(file.inode, reportOf(inner)));
+    } catch (error) {
+      file.unreported = true;
+      throw error;
+    }
   }
 
   *#innerOfOpen(file: OpenFile): Task<DataAttributes> {
