@@ -1,8 +1,9 @@
-/** One `struct stat` out of the two places that keep it: the outer record and block 0. Pure functions. */
+/** One `struct stat` out of the two places that keep it, the outer record and block 0, and which of them a change goes to. Pure. */
 import type { DataAttributes } from '../blocks/store.ts';
 import { compareTime, laterOf, type Timespec } from '../clock.ts';
-import type { InodeRecord } from '../meta/store.ts';
-import { FileType, fileTypeOf, type Stat } from '../stat.ts';
+import type { AttributeChange, InodeRecord } from '../meta/store.ts';
+import { FileType, fileTypeOf, PERMISSION_MASK, type Stat } from '../stat.ts';
+import type { SetAttributes } from './types.ts';
 
 const DAY_SECONDS = 86_400;
 
@@ -46,4 +47,28 @@ export function atimeIsDue(
     compareTime(stat.atime, stat.ctime) <= 0 ||
     now.seconds - stat.atime.seconds >= DAY_SECONDS
   );
+}
+
+/**
+ * The part of a change that the outer record decides on; undefined if there is none. A chown takes set-uid and
+ * set-gid from what is no directory (chown(2)); one that changes nothing, of -1 and -1, still moves ctime.
+ */
+export function outerChange(
+  record: InodeRecord,
+  change: SetAttributes,
+  times: Pick<AttributeChange, 'atime' | 'mtime'> | undefined,
+): AttributeChange | undefined {
+  const chowned = change.uid !== undefined || change.gid !== undefined;
+  const drops =
+    (change.dropPrivilegeBits === true || chowned) &&
+    fileTypeOf(record.mode) !== FileType.DIRECTORY;
+  const outer: AttributeChange = {
+    ...(change.permissions !== undefined && { permissions: change.permissions & PERMISSION_MASK }),
+    ...(change.uid !== undefined && { uid: change.uid }),
+    ...(change.gid !== undefined && { gid: change.gid }),
+    ...(drops && (record.mode & 0o6000) !== 0 && { dropPrivilegeBits: true }),
+    ...times,
+  };
+  const isEmpty = Object.keys(outer).length === 0;
+  return isEmpty && Object.keys(change).length > 0 ? undefined : outer;
 }

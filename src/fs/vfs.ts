@@ -16,9 +16,9 @@ import type {
   RenameFlags,
   Unlinked,
 } from '../meta/store.ts';
-import { FileType, fileTypeOf, PERMISSION_MASK, type Stat } from '../stat.ts';
+import { FileType, fileTypeOf, type Stat } from '../stat.ts';
 import { isPromiseLike, type Task, wait } from '../task.ts';
-import { type AtimePolicy, atimeIsDue, mergeStat } from './attributes.ts';
+import { type AtimePolicy, atimeIsDue, mergeStat, outerChange } from './attributes.ts';
 import { mayAccess } from './access.ts';
 import { listDirectory } from './directories.ts';
 import { FileData, type WriteRequest } from './file-data.ts';
@@ -50,6 +50,8 @@ export class Vfs {
   readonly root: InodeId;
   readonly references: InodeReferences;
   readonly xattrs: ExtendedAttributes;
+  /** Told of inodes whose mode has changed in an operation that answers no attributes: a write, an open. */
+  onModeChanged: ((inode: InodeId) => void) | undefined;
   readonly #meta: MetaStore;
   readonly #blocks: BlockStore;
   readonly #clock: Clock;
@@ -184,6 +186,9 @@ export class Vfs {
       record = yield* wait(this.#meta.setAttributes(inode, outer));
       yield* this.#copyToBlock0(record);
     }
+    if (sizeBytes !== undefined || outer?.uid !== undefined || outer?.gid !== undefined) {
+      yield* this.xattrs.dropCapability(record);
+    }
     if (sizeBytes !== undefined) {
       yield* this.#data.truncate(record, sizeBytes);
       record = yield* wait(this.#meta.inode(inode));
@@ -231,6 +236,7 @@ export class Vfs {
     requireRegular(record);
     if (mode.truncate) {
       if (mode.dropPrivilegeBits === true) yield* this.#dropPrivilegeBits(record);
+      yield* this.xattrs.dropCapability(record);
       yield* this.#data.truncate(record, 0);
       record = yield* wait(this.#meta.inode(inode));
     }
@@ -255,7 +261,9 @@ export class Vfs {
   ): Task<number> {
     const file = this.#data.handles.file(handle);
     if (request.dropPrivilegeBits) {
-      yield* this.#dropPrivilegeBits(yield* wait(this.#meta.inode(file.inode)));
+      const record = yield* wait(this.#meta.inode(file.inode));
+      yield* this.#dropPrivilegeBits(record);
+      yield* this.xattrs.dropCapability(record);
     }
     return yield* this.#data.write(file, request);
   }
@@ -264,6 +272,7 @@ export class Vfs {
     const change = outerChange(record, { dropPrivilegeBits: true }, undefined);
     if (change === undefined) return;
     yield* this.#copyToBlock0(yield* wait(this.#meta.setAttributes(record.inode, change)));
+    this.onModeChanged?.(record.inode);
   }
 
   /** close(2) of one descriptor, and fsync(2): what is stored becomes visible to other mounts. */
@@ -370,25 +379,4 @@ function isDirectory(record: InodeRecord): boolean {
 function requireRegular(record: InodeRecord): void {
   if (isDirectory(record)) throw new FsError('EISDIR');
   if (!isRegular(record)) throw new FsError('EINVAL');
-}
-
-/**
- * The part of a change that the outer record decides on; undefined if there is none. A chown takes set-uid and
- * set-gid from what is no directory (chown(2)).
- */
-function outerChange(
-  record: InodeRecord,
-  change: SetAttributes,
-  times: Pick<AttributeChange, 'atime' | 'mtime'> | undefined,
-): AttributeChange | undefined {
-  const chowned = change.uid !== undefined || change.gid !== undefined;
-  const drops = (change.dropPrivilegeBits === true || chowned) && !isDirectory(record);
-  const outer: AttributeChange = {
-    ...(change.permissions !== undefined && { permissions: change.permissions & PERMISSION_MASK }),
-    ...(change.uid !== undefined && { uid: change.uid }),
-    ...(change.gid !== undefined && { gid: change.gid }),
-    ...(drops && (record.mode & 0o6000) !== 0 && { dropPrivilegeBits: true }),
-    ...times,
-  };
-  return Object.keys(outer).length === 0 ? undefined : outer;
 }

@@ -2,7 +2,7 @@
 import type { BlockStore, XattrMode } from '../blocks/store.ts';
 import { FsError } from '../errno.ts';
 import type { InodeId } from '../ids.ts';
-import type { MetaStore } from '../meta/store.ts';
+import type { InodeRecord, MetaStore } from '../meta/store.ts';
 import { type Task, wait } from '../task.ts';
 import { mergeStat } from './attributes.ts';
 
@@ -12,6 +12,8 @@ const MAX_VALUE_BYTES = 65_536;
 
 /** Namespaces of xattr(7) that we keep; `system.` (ACLs) is not among them. */
 const NAMESPACES = ['user.', 'trusted.', 'security.'] as const;
+
+const CAPABILITY = Buffer.from('security.capability');
 
 export class ExtendedAttributes {
   readonly #meta: MetaStore;
@@ -54,6 +56,14 @@ export class ExtendedAttributes {
     requireSupported(name);
     if (!(yield* this.#hasBlock0(inode))) throw new FsError('ENODATA');
     yield* wait(this.#blocks.removeXattr(inode, name));
+  }
+
+  /** A file's capabilities go when its data or owner changes, as cap_inode_killpriv() has it. */
+  *dropCapability({ inode }: InodeRecord): Task<void> {
+    const names = yield* wait(this.#blocks.listXattr(inode));
+    if (names.some((name) => name.equals(CAPABILITY))) {
+      yield* wait(this.#blocks.removeXattr(inode, CAPABILITY));
+    }
   }
 
   *#hasBlock0(inode: InodeId): Task<boolean> {

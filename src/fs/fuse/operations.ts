@@ -80,7 +80,8 @@ export function toInode({ vfs }: OperationContext, nodeid: number): InodeId {
   return nodeid === FUSE_ROOT_ID ? vfs.root : (nodeid as InodeId);
 }
 
-function toNode({ vfs }: OperationContext, inode: InodeId): number {
+/** The inverse of {@link toInode}. */
+export function toNode({ vfs }: OperationContext, inode: InodeId): number {
   return inode === vfs.root ? FUSE_ROOT_ID : inode;
 }
 

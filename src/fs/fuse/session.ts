@@ -4,6 +4,7 @@
  */
 import type { BlockLease } from '../../blocks/store.ts';
 import { Errno, errnoName, FsError } from '../../errno.ts';
+import type { InodeId } from '../../ids.ts';
 import { InvariantError } from '../../invariant.ts';
 import type { Logger } from '../../log.ts';
 import { isPromiseLike, runTask } from '../../task.ts';
@@ -12,8 +13,8 @@ import { type Negotiated, NOTHING_NEGOTIATED } from './abi.ts';
 import { describeReply, describeRequest } from './debug.ts';
 import type { Device } from './device.ts';
 import { negotiate, type Negotiation, UnsupportedProtocolError } from './negotiate.ts';
-import { type OperationContext, operationFor, type Reply, toInode } from './operations.ts';
-import { errorReply, initReply } from './reply.ts';
+import { type OperationContext, operationFor, type Reply, toInode, toNode } from './operations.ts';
+import { errorReply, initReply, notifyInvalInode } from './reply.ts';
 import {
   decodeRequest,
   forgetsOf,
@@ -80,6 +81,20 @@ export class Session {
     this.#events = events;
     this.#payload = options.payloads.lease();
     this.#context = { vfs: options.vfs };
+    this.#vfs.onModeChanged = (inode) => {
+      this.#forgetAttributes(inode);
+    };
+  }
+
+  /**
+   * The kernel would trust the mode that it knows, set-uid bits and all, and run the program that an ordinary user
+   * has just changed. Sent before the reply. A notice of attributes alone takes no lock that a request may hold
+   * (`fuse_reverse_inval_inode`); those of pages and names do, and must never be sent from inside an operation.
+   */
+  #forgetAttributes(inode: InodeId): void {
+    if (this.#ended) return;
+    const nodeid = toNode(this.#context, inode);
+    this.#device.write([notifyInvalInode({ nodeid, offset: -1, lengthBytes: 0 })]);
   }
 
   /** Begins to serve. */

@@ -9,9 +9,12 @@ import {
   FUSE_WRITE_OUT,
   InitFlag,
   OpenFlag,
+  WriteFlag,
 } from '../../../../src/fs/fuse/abi.ts';
 import { readStruct } from '../../../../src/fs/fuse/layout.ts';
+import { notifyInvalInode } from '../../../../src/fs/fuse/reply.ts';
 import type { PayloadSource } from '../../../../src/fs/fuse/session.ts';
+import type { InodeId } from '../../../../src/ids.ts';
 import { InvariantError } from '../../../../src/invariant.ts';
 import type { MetaStore } from '../../../../src/meta/store.ts';
 import { FakeKernel, structOf, writeInput } from '../../../support/fake-kernel.ts';
@@ -191,6 +194,26 @@ test('a reply that the kernel did not take counts no lookup and keeps no handle'
     t.is(vfs.references.lookedUpCount, 0);
     t.is(kernel.call('UNLINK', { names: ['file'] }).errno, 0);
     t.is(blocks.usage().datasets, 0);
+  });
+});
+
+test('the kernel is told to forget a mode before it hears that a write has dropped set-uid', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    const { nodeid, fh } = kernel.create('program');
+    const record = vfs.setattr(nodeid as InodeId, { permissions: 0o4755 }).next();
+    t.true(record.done);
+    const data = Buffer.from('changed');
+    const input = { ...writeInput(fh, 0, data), write_flags: WriteFlag.KILL_SUIDGID };
+    const before = kernel.device.written.length;
+    t.is(kernel.call('WRITE', { input, data }).errno, 0);
+    const [notice, reply] = kernel.device.written.slice(before);
+    t.deepEqual(notice, notifyInvalInode({ nodeid, offset: -1, lengthBytes: 0 }));
+    t.is(reply?.readUInt32LE(8), kernel.lastUnique);
+    const { attr } = structOf(FUSE_ATTR_OUT, kernel.call('GETATTR', { nodeid }));
+    t.is(attr.mode & 0o7777, 0o755);
+    kernel.call('WRITE', { input, data });
+    t.is(kernel.device.written.length, before + 4);
   });
 });
 
