@@ -4,6 +4,7 @@
  */
 import { open, type RootDatabase } from 'lmdb';
 import { runSync, type Task } from '../task.ts';
+import { FileRoom, type RoomUse } from './file-room.ts';
 import {
   type KeyRange,
   type KeyValue,
@@ -27,7 +28,7 @@ const APPEND = { append: true };
 export interface DatabaseUsage {
   /** Bytes of the file that hold pages in use. */
   usedBytes: number;
-  /** Bytes of the file, with pages that later commits may reuse. */
+  /** Bytes of the file that have ever held pages; later commits may reuse them. */
   fileBytes: number;
 }
 
@@ -41,9 +42,12 @@ function asKeyValueError(error: unknown): KeyValueError {
 export class LmdbKeyValue implements KeyValueReader {
   readonly #database: RootDatabase<Buffer, Buffer>;
   readonly #transaction: KeyValueTransaction;
+  readonly #room: FileRoom;
+  #closed = false;
 
-  constructor(database: RootDatabase<Buffer, Buffer>) {
+  private constructor(database: RootDatabase<Buffer, Buffer>, path: string) {
     this.#database = database;
+    this.#room = new FileRoom({ path, usedBytes: () => this.usage().usedBytes });
     this.#transaction = {
       get: (key) => this.get(key),
       range: (range) => this.range(range),
@@ -83,6 +87,7 @@ export class LmdbKeyValue implements KeyValueReader {
           maxDbs: 1,
           mapSize: options.mapBytes ?? FIRST_MAP_BYTES,
         }),
+        path,
       );
     } catch (error) {
       throw asKeyValueError(error);
@@ -124,9 +129,14 @@ export class LmdbKeyValue implements KeyValueReader {
 
   /**
    * Runs `operation` in one transaction and commits it; if it throws, nothing of it remains. The operation
-   * must not wait.
+   * must not wait. ENOSPC when the disk has no room for it; what adds no names may use the
+   * `reserve`, so that a full disk does not keep anybody from removing files.
    */
-  transact<T>(operation: (transaction: KeyValueTransaction) => Task<T>): T {
+  transact<T>(
+    operation: (transaction: KeyValueTransaction) => Task<T>,
+    use: RoomUse = 'growth',
+  ): T {
+    if (!this.#guard(() => this.#room.take(use))) throw new KeyValueError('ENOSPC', 'disk full');
     const progress = { inOperation: false };
     try {
       return this.#database.transactionSync(() => {
@@ -159,7 +169,10 @@ export class LmdbKeyValue implements KeyValueReader {
 
   /** Ends all use of the file; its holder syncs it. */
   async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
     await this.#database.close();
+    this.#room.close();
   }
 }
 

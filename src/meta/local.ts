@@ -14,6 +14,7 @@ import { DatasetUris } from './dataset-uris.ts';
 import { LINK_LIMITS, type LinkLimits, type NamespaceContext } from './directories.ts';
 import { expireSession, once, openSession, unwrap } from './exactly-once.ts';
 import { decodeIdentity, encodeIdentity, FORMAT_VERSION, newIdentity } from './identity.ts';
+import type { RoomUse } from './file-room.ts';
 import { InodeNumbers } from './inode-numbers.ts';
 import { SystemKey, systemKey, Table, tableRange } from './keys.ts';
 import { KeyValueError, type KeyValueTransaction } from './kv.ts';
@@ -178,11 +179,11 @@ export class LocalMetaStore implements MetaStore {
     if (temporaryFolder !== undefined) removeTemporaryFolder(temporaryFolder);
   }
 
-  #transact<T>(operation: (kv: KeyValueTransaction) => Task<T>): T {
+  #transact<T>(operation: (kv: KeyValueTransaction) => Task<T>, use?: RoomUse): T {
     const context = this.#context;
     context.created = 0;
     try {
-      const result = this.#database.transact(operation);
+      const result = this.#database.transact(operation, use);
       this.#inodes += context.created;
       return result;
     } catch (error) {
@@ -198,9 +199,10 @@ export class LocalMetaStore implements MetaStore {
   #mutate<T extends StoredInode | undefined>(
     tag: RequestTag | undefined,
     mutation: (kv: KeyValueTransaction) => Task<T>,
+    use?: RoomUse,
   ): T {
-    if (tag === undefined) return this.#transact(mutation);
-    return unwrap(this.#transact((kv) => once(kv, tag, mutation))) as T;
+    if (tag === undefined) return this.#transact(mutation, use);
+    return unwrap(this.#transact((kv) => once(kv, tag, mutation), use)) as T;
   }
 
   directoryAt(path: readonly Buffer[], owner: NewInode): InodeRecord {
@@ -224,12 +226,12 @@ export class LocalMetaStore implements MetaStore {
   }
 
   unlink(entry: EntryName, tag?: RequestTag): Unlinked {
-    const record = this.#mutate(tag, (kv) => namespace.unlink(this.#context, kv, entry));
+    const record = this.#mutate(tag, (kv) => namespace.unlink(this.#context, kv, entry), 'reserve');
     return { record: published(record) };
   }
 
   rmdir(entry: EntryName, tag?: RequestTag): Unlinked {
-    const record = this.#mutate(tag, (kv) => namespace.rmdir(this.#context, kv, entry));
+    const record = this.#mutate(tag, (kv) => namespace.rmdir(this.#context, kv, entry), 'reserve');
     return { record: published(record) };
   }
 
@@ -245,21 +247,25 @@ export class LocalMetaStore implements MetaStore {
 
   setAttributes(inode: InodeId, change: AttributeChange, tag?: RequestTag): InodeRecord {
     return published(
-      this.#mutate(tag, (kv) => namespace.setAttributes(this.#context, kv, inode, change)),
+      this.#mutate(
+        tag,
+        (kv) => namespace.setAttributes(this.#context, kv, inode, change),
+        'reserve',
+      ),
     );
   }
 
   touchAtime(inode: InodeId, atime: Timespec): void {
-    this.#transact((kv) => namespace.touchAtime(kv, inode, atime));
+    this.#transact((kv) => namespace.touchAtime(kv, inode, atime), 'reserve');
   }
 
   confirmBorn(inode: InodeId): void {
     if (!this.inode(inode).unborn) return;
-    this.#transact((kv) => namespace.confirmBorn(kv, inode));
+    this.#transact((kv) => namespace.confirmBorn(kv, inode), 'reserve');
   }
 
   reportData(inode: InodeId, report: DataReport): void {
-    this.#transact((kv) => namespace.reportData(kv, inode, report));
+    this.#transact((kv) => namespace.reportData(kv, inode, report), 'reserve');
   }
 
   lastSequence(directory: InodeId): EntrySequence {
@@ -293,7 +299,7 @@ export class LocalMetaStore implements MetaStore {
 
   /** Ends a session: what still comes under it fails with SessionExpiredError. */
   expireSession(session: number): void {
-    this.#transact((kv) => expireSession(kv, session));
+    this.#transact((kv) => expireSession(kv, session), 'reserve');
   }
 }
 

@@ -50,7 +50,7 @@ function inBatches(
   let start: Progress = table.start;
   while (start !== undefined) {
     const range: KeyRange = { start, end: table.end, limit: BATCH };
-    start = database.transact((kv) => batch(kv, range));
+    start = database.transact((kv) => batch(kv, range), 'reserve');
   }
 }
 
