@@ -30,6 +30,8 @@ export class Reaping {
   readonly #options: ReapingOptions;
   /** Handed to the reaper, and not yet confirmed. */
   readonly #inFlight = new Set<InodeId>();
+  /** Orphans that the database could not forget. */
+  readonly #unrecorded = new Set<InodeId>();
   #timer: NodeJS.Timeout | undefined;
   #retryAtMs = Infinity;
   #closed = false;
@@ -47,17 +49,25 @@ export class Reaping {
     if (this.#options.clock.monotonicMs() >= this.#retryAtMs) void this.retry();
     if (!runSync(isMarked(database, Table.ORPHANS, inode))) return;
     const freed = this.#free(inode);
-    if (freed === true) {
-      database.transact((kv) => forgetOrphan(kv, inode));
-      onGone();
-      return;
-    }
-    database.transact(function* (kv) {
+    const forgotten = this.#record(inode, function* (kv) {
       yield* forgetOrphan(kv, inode);
-      yield* mark(kv, Table.TO_FREE, inode);
+      if (freed !== true) yield* mark(kv, Table.TO_FREE, inode);
     });
-    onGone();
-    return freed === false ? undefined : this.#confirm(inode, freed);
+    if (forgotten) onGone();
+    return typeof freed === 'boolean' ? undefined : this.#confirm(inode, freed);
+  }
+
+  /** Notes what became of an orphan. False if the database failed: then it stays one, and is reaped again later. */
+  #record(inode: InodeId, operation: (kv: KeyValueTransaction) => Task<void>): boolean {
+    try {
+      this.#options.database.transact(operation, 'reserve');
+      this.#unrecorded.delete(inode);
+      return true;
+    } catch (error) {
+      this.#unrecorded.add(inode);
+      this.#failed(inode, error);
+      return false;
+    }
   }
 
   /** Reaps every orphan: when a database is opened, nobody has any of them open. */
@@ -71,6 +81,9 @@ export class Reaping {
     this.#cancelTimer();
     let pending: InodeId[];
     try {
+      for (const inode of [...this.#unrecorded].slice(0, RETRY_BATCH)) {
+        if (!this.#inFlight.has(inode)) void this.reap(inode);
+      }
       pending = this.#inodesOf(Table.TO_FREE, RETRY_BATCH + this.#inFlight.size);
     } catch (error) {
       this.#options.logger.error({ err: error }, 'cannot read what is still to be freed');
@@ -86,7 +99,7 @@ export class Reaping {
       else waiting.push(this.#confirm(inode, freed));
     }
     await Promise.all(waiting);
-    if (pending.length >= RETRY_BATCH) this.#retryLater();
+    if (pending.length >= RETRY_BATCH || this.#unrecorded.size > 0) this.#retryLater();
   }
 
   /** Stops all retries; what is unconfirmed stays in the database. */
@@ -130,7 +143,10 @@ export class Reaping {
   /** Never throws: the entry that stays is only tried again. */
   #forget(inode: InodeId): void {
     try {
-      this.#options.database.transact((kv) => wait(kv.remove(numberKey(Table.TO_FREE, inode))));
+      this.#options.database.transact(
+        (kv) => wait(kv.remove(numberKey(Table.TO_FREE, inode))),
+        'reserve',
+      );
     } catch (error) {
       this.#failed(inode, error);
     }
