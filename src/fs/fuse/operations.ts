@@ -53,6 +53,12 @@ const RENAME_EXCHANGE = 2;
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
 
+/**
+ * One reply lists no more than this, whatever the kernel has room for (1 MiB, since readdir(3) takes `st_blksize` for
+ * its buffer): some 2,000 names take a few milliseconds, in which nobody else is served.
+ */
+const MAX_LISTING_BYTES = 64 * 1024;
+
 /** Smallest space that an entry with a short name takes in a page: fuse_dirent and fuse_direntplus with 8 bytes. */
 const DIRENT_BYTES = 32;
 const DIRENT_PLUS_BYTES = 160;
@@ -320,10 +326,11 @@ function* readdir(
   input: { fh: number; offset: number; size: number },
   withAttributes: boolean,
 ): Task<Reply> {
-  const page = new DirectoryPage({ limitBytes: input.size, plus: withAttributes });
+  const limitBytes = Math.min(input.size, MAX_LISTING_BYTES);
+  const page = new DirectoryPage({ limitBytes, plus: withAttributes });
   const lookups: InodeId[] = [];
   const expectedEntries = Math.ceil(
-    input.size / (withAttributes ? DIRENT_PLUS_BYTES : DIRENT_BYTES),
+    limitBytes / (withAttributes ? DIRENT_PLUS_BYTES : DIRENT_BYTES),
   );
   yield* context.vfs.readdir(
     input.fh as HandleId,

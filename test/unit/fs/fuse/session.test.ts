@@ -269,6 +269,18 @@ test('closing a handle that cannot write costs no request, closing one that can 
   });
 });
 
+test('a listing comes in small pages, however much the kernel would take', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    for (let i = 0; i < 4000; i++) kernel.create(`name-${i}`);
+    const { fh } = structOf(FUSE_OPEN_OUT, kernel.call('OPENDIR'));
+    for (const op of ['READDIR', 'READDIRPLUS'] as const) {
+      const { body } = kernel.call(op, { input: readInput(fh, 0, MIB) });
+      t.true(body.length > 60_000 && body.length <= 65_536, `${op}: ${body.length}`);
+    }
+  });
+});
+
 test('a whole block is adopted with the memory that it was received in', async (t) => {
   await withStores({}, ({ vfs, blocks }) => {
     const leases: BlockLease[] = [];
