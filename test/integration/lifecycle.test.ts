@@ -1,9 +1,23 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { assertNoStack, assertWorks, commandTest, daemonOf } from '../support/command.ts';
-import { isAlive, mountOptionsOf } from '../support/processes.ts';
-import { describe, sh } from '../support/run.ts';
+import {
+  assertNoStack,
+  assertWorks,
+  commandTest,
+  daemonOf,
+  eventually,
+} from '../support/command.ts';
+import { isAlive, mountOptionsOf, mountsBelow } from '../support/processes.ts';
+import { describe, run, sh } from '../support/run.ts';
 
 commandTest(
   'imssfs returns when the mount answers and leaves a daemon with its output closed',
@@ -194,6 +208,25 @@ commandTest(
     );
     t.is(result.status, 0, describe(result));
     t.is(result.stdout, 'owner 65534 65534\nmine\n0\n');
+  },
+  { needsRoot: true },
+);
+
+commandTest(
+  'a connection that is ended by force while in use leaves no dead mount, and the log says why',
+  async (t, shell) => {
+    const pid = await shell.mount();
+    const open = openSync(join(shell.mnt, 'open'), 'w');
+    try {
+      await run('umount', ['-f', shell.mnt]);
+      t.true(await eventually(() => !isAlive(pid) && mountsBelow(shell.mnt).length === 0));
+    } finally {
+      t.throws(() => {
+        closeSync(open);
+      });
+    }
+    t.regex(readFileSync(shell.logFile, 'utf8'), /"level":60,.*ended from outside while in use/);
+    t.deepEqual(readdirSync(shell.mnt), []);
   },
   { needsRoot: true },
 );

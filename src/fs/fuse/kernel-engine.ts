@@ -1,6 +1,7 @@
 /** The `kernel` engine: mounts, serves the session from the event loop, and says how it ended. */
 import type { Logger } from '../../log.ts';
 import type { Engine, EngineEnd, MountRequest, UnmountMode } from '../engine.ts';
+import { recoverDeadMount } from '../mount-state.ts';
 import type { Vfs } from '../vfs.ts';
 import { KernelDevice } from './device.ts';
 import { type FuseMount, mountFuse, setReadAhead } from './mount.ts';
@@ -10,6 +11,9 @@ import { type PayloadSource, Session } from './session.ts';
  * How far ahead the kernel reads a file. The handshake can only lower the default of 128 KiB; root may raise it, so that a sequential reader has several FUSE_READs of 1 MiB under way.
  */
 const READ_AHEAD_BYTES = 4 * 1024 * 1024;
+
+const ABORTED =
+  'the connection was ended from outside while in use (a forced unmount or an abort); the dead mount is detached';
 
 export interface KernelEngineOptions {
   vfs: Vfs;
@@ -25,6 +29,7 @@ export class KernelEngine implements Engine {
   readonly #options: KernelEngineOptions;
   readonly #resolveEnded: (end: EngineEnd) => void;
   #mount: FuseMount | undefined;
+  #finishing: Promise<void> | undefined;
 
   constructor(options: KernelEngineOptions) {
     this.#options = options;
@@ -36,11 +41,22 @@ export class KernelEngine implements Engine {
   }
 
   async start(): Promise<void> {
-    const { request, logger } = this.#options;
-    const mount = await mountFuse(request);
+    const mount = await mountFuse(this.#options.request);
     this.#mount = mount;
     const device = new KernelDevice(mount.fd);
-    await new Promise<void>((resolve, reject) => {
+    try {
+      await this.#serve(device);
+    } catch (error) {
+      await this.#finish(device, { reason: 'failed', error: asError(error) });
+      throw error;
+    }
+    await setReadAhead(mount.minor, READ_AHEAD_BYTES);
+  }
+
+  /** Resolves when the mount answers. */
+  #serve(device: KernelDevice): Promise<void> {
+    const { logger } = this.#options;
+    return new Promise<void>((resolve, reject) => {
       const session = new Session(
         { device, ...this.#options },
         {
@@ -60,23 +76,35 @@ export class KernelEngine implements Engine {
       );
       session.start();
     });
-    await setReadAhead(mount.minor, READ_AHEAD_BYTES);
   }
 
   async unmount(mode: UnmountMode): Promise<void> {
     await this.#mount?.unmount(mode);
   }
 
-  /** Leaves no dead mount behind: what is still mounted after a failure is detached. */
-  async #finish(device: KernelDevice, end: EngineEnd): Promise<void> {
+  /** Leaves no dead mount behind: what is still mounted is detached. */
+  #finish(device: KernelDevice, end: EngineEnd): Promise<void> {
+    this.#finishing ??= this.#closeAndDetach(device, end).then(this.#resolveEnded);
+    return this.#finishing;
+  }
+
+  async #closeAndDetach(device: KernelDevice, end: EngineEnd): Promise<EngineEnd> {
     const { logger } = this.#options;
     if (end.reason === 'failed') logger.fatal({ err: end.error }, 'the session cannot go on');
+    const mount = this.#mount;
     try {
       await device.close();
-      if (end.reason === 'failed') await this.#mount?.unmount('lazy');
+      if (end.reason === 'failed') await mount?.unmount('lazy');
+      else if (mount !== undefined && (await recoverDeadMount(mount.mountPoint)) > 0) {
+        return { reason: 'failed', error: new Error(ABORTED) };
+      }
     } catch (error) {
       logger.error({ err: error }, 'cleaning up after the session failed');
     }
-    this.#resolveEnded(end);
+    return end;
   }
+}
+
+function asError(error: unknown): Error {
+  return error instanceof Error ? error : new Error(String(error));
 }
