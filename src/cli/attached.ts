@@ -60,8 +60,11 @@ export async function startAttached(
       engine,
       describe: () => describeDropped(meta.droppedAtOpen),
       close: async () => {
-        await runTask(vfs.shutdown());
-        await meta.close();
+        try {
+          await runTask(vfs.shutdown());
+        } finally {
+          await meta.close();
+        }
       },
     };
   } catch (error) {

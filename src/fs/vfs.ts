@@ -337,7 +337,13 @@ export class Vfs {
 
   /** The mount is gone: every open file reports, every orphan is reaped. */
   *shutdown(): Task<void> {
-    for (const file of this.#data.handles.files()) yield* this.#data.report(file);
+    for (const file of this.#data.handles.files()) {
+      try {
+        yield* this.#data.report(file);
+      } catch (error) {
+        this.#logger.error({ err: error, inode: file.inode }, 'the last report of a file failed');
+      }
+    }
     this.references.forgetAll();
   }
 

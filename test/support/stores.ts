@@ -51,3 +51,18 @@ export async function withStores(
     await meta.close();
   }
 }
+
+/** `store` with another `method`. */
+export function replacing<S extends object, M extends keyof S>(
+  store: S,
+  method: M,
+  replacement: (original: S[M]) => S[M],
+): S {
+  return new Proxy(store, {
+    get(target, property) {
+      const value: unknown = Reflect.get(target, property);
+      const bound = typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      return property === method ? replacement(bound as S[M]) : bound;
+    },
+  });
+}

@@ -1,10 +1,11 @@
 import test from 'ava';
+import { FsError } from '../../../src/errno.ts';
 import type { Vfs } from '../../../src/fs/vfs.ts';
 import type { HandleId, InodeId } from '../../../src/ids.ts';
 import { ROOT_INODE } from '../../../src/ids.ts';
 import { FileType } from '../../../src/stat.ts';
 import { runSync, type Task } from '../../../src/task.ts';
-import { withStores } from '../../support/stores.ts';
+import { replacing, type TestStoreOptions, withStores } from '../../support/stores.ts';
 
 const MIB = 1024 * 1024;
 const owner = { uid: 1, gid: 2 };
@@ -231,5 +232,27 @@ test('the end of the mount frees what was unlinked while open', async (t) => {
     runSync(vfs.shutdown());
     t.is(blocks.usage().usedBytes, 0);
     t.is(meta.inodeCount(), 1);
+  });
+});
+
+test('at the end, a file whose last report fails keeps no other from reporting', async (t) => {
+  let broken: InodeId | undefined;
+  const wrap: TestStoreOptions['wrap'] = ({ meta, blocks }) => ({
+    blocks,
+    meta: replacing(meta, 'reportData', (report) => (inode, data) => {
+      if (inode === broken) throw new FsError('ENOSPC');
+      return report(inode, data);
+    }),
+  });
+  await withStores({ wrap }, ({ vfs, meta }) => {
+    const first = create(vfs, 'first');
+    const second = create(vfs, 'second');
+    const removed = create(vfs, 'removed');
+    for (const { handle } of [first, second, removed]) write(vfs, handle, Buffer.alloc(10, 1));
+    runSync(vfs.unlink(named('removed')));
+    broken = first.inode;
+    runSync(vfs.shutdown());
+    t.is(meta.inode(second.inode).sizeBytes, 10);
+    t.is(meta.inodeCount(), 3);
   });
 });

@@ -18,24 +18,9 @@ import type { InodeId } from '../../../../src/ids.ts';
 import { InvariantError } from '../../../../src/invariant.ts';
 import type { MetaStore } from '../../../../src/meta/store.ts';
 import { FakeKernel, structOf, writeInput } from '../../../support/fake-kernel.ts';
-import { type TestStoreOptions, withStores } from '../../../support/stores.ts';
+import { replacing, type TestStoreOptions, withStores } from '../../../support/stores.ts';
 
 const MIB = 1024 * 1024;
-
-/** `store` with another `method`. */
-function replacing<S extends object, M extends keyof S>(
-  store: S,
-  method: M,
-  replacement: (original: S[M]) => S[M],
-): S {
-  return new Proxy(store, {
-    get(target, property) {
-      const value: unknown = Reflect.get(target, property);
-      const bound = typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      return property === method ? replacement(bound as S[M]) : bound;
-    },
-  });
-}
 
 /** Stores whose lookup does something else. */
 function withLookup(lookup: MetaStore['lookup']): TestStoreOptions {
