@@ -1,11 +1,10 @@
 /** The attached composition: both stores live in the mount process, and nothing listens on a port. */
 import { MemoryBlockStore } from '../blocks/memory-store.ts';
 import { SystemClock } from '../clock.ts';
-import { FsError } from '../errno.ts';
 import type { AtimePolicy } from '../fs/attributes.ts';
 import { KernelEngine } from '../fs/fuse/kernel-engine.ts';
 import { MAX_WRITE_BYTES } from '../fs/fuse/negotiate.ts';
-import { ScratchPayloads } from '../fs/fuse/payloads.ts';
+import { BlockPayloads, ScratchPayloads } from '../fs/fuse/payloads.ts';
 import type { PayloadSource } from '../fs/fuse/session.ts';
 import { Vfs } from '../fs/vfs.ts';
 import { LocalMetaStore } from '../meta/local.ts';
@@ -76,13 +75,7 @@ export async function startAttached(
 /** Where one FUSE_WRITE can fill a block, it is read straight into a free one; otherwise into scratch memory. */
 function payloadsFor(blocks: MemoryBlockStore, blockSizeBytes: number): PayloadSource {
   if (blockSizeBytes !== MAX_WRITE_BYTES) return new ScratchPayloads();
-  return {
-    lease: () => {
-      const lease = blocks.lease();
-      if (lease === undefined) throw new FsError('ENOMEM', 'no memory to receive data');
-      return lease;
-    },
-  };
+  return new BlockPayloads(() => blocks.lease());
 }
 
 function atimePolicyOf({ readOnly, genericOptions }: MountConfig['request']): AtimePolicy {

@@ -20,3 +20,22 @@ export class ScratchPayloads implements PayloadSource {
     };
   }
 }
+
+/**
+ * Free blocks of a store, so that a whole block is adopted where it landed. Without memory for another one, requests
+ * are received in a spare that was put aside at the start, so that the mount outlives the shortage.
+ */
+export class BlockPayloads implements PayloadSource {
+  readonly #leaseBlock: () => BlockLease | undefined;
+  readonly #spare = new ScratchPayloads();
+
+  /** `leaseBlock` gives nothing when no memory is left at all. */
+  constructor(leaseBlock: () => BlockLease | undefined) {
+    this.#leaseBlock = leaseBlock;
+    this.#spare.lease().release();
+  }
+
+  lease(): BlockLease {
+    return this.#leaseBlock() ?? this.#spare.lease();
+  }
+}
