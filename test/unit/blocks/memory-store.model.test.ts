@@ -160,9 +160,9 @@ class Run {
   #check(dataset: number, block: number, range: { offset: number; length: number }): void {
     const { offset, length } = range;
     const expected = Buffer.alloc(length);
-    this.#model(dataset)
-      .blocks.get(block)
-      ?.copy(expected, 0, offset, offset + length);
+    const stored = this.#model(dataset).blocks.get(block);
+    // Cut first: copy() throws, instead of copying nothing, where it is to start behind the end.
+    stored?.subarray(offset, offset + length).copy(expected);
     const slices = this.#store.readBlock(this.#view(dataset), block as BlockIndex, range);
     if (!Buffer.concat(slices).equals(expected)) throw new Error('wrong bytes');
   }
