@@ -36,18 +36,30 @@ module.exports = function launch(command) {
   const root = path.dirname(__dirname);
   const entry = path.join(root, 'dist', 'src', 'cli', MODULES[command]);
   if (!fs.existsSync(entry)) fail(command, 'not built yet; run `npm run build` in ' + root);
-  import(url.pathToFileURL(entry).href).then(
-    function (program) {
-      return program.main();
-    },
-    function (error) {
-      fail(
-        command,
-        'cannot start: ' +
-          error.message.split('\n')[0] +
-          '; run `npm ci` and `npm run build` in ' +
-          root,
-      );
-    },
-  );
+  import(url.pathToFileURL(entry).href)
+    .then(
+      function (program) {
+        return program.main;
+      },
+      function (error) {
+        fail(command, 'cannot start: ' + reason(error) + '; ' + remedy(error, root));
+      },
+    )
+    .then(function (main) {
+      return main();
+    })
+    .catch(function (error) {
+      fail(command, reason(error));
+    });
 };
+
+function reason(error) {
+  return String((error && error.message) || error).split('\n')[0];
+}
+
+function remedy(error, root) {
+  if (error.code === 'EMFILE' || error.code === 'ENFILE') {
+    return 'raise the limit of open files, with `ulimit -n 1024`';
+  }
+  return 'run `npm ci --ignore-scripts` and `npm run build` in ' + root;
+}

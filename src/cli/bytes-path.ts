@@ -3,6 +3,7 @@
  * bytes; /proc/self/cmdline has them whole (proc(5)).
  */
 import { readFileSync } from 'node:fs';
+import { FailureError, errorCode } from './errors.ts';
 
 /**
  * The arguments of this program as latin1 strings, one character per byte: a parser may cut and compare
@@ -11,9 +12,20 @@ import { readFileSync } from 'node:fs';
 export function commandArguments(): string[] {
   const count = process.argv.length - 2;
   if (count <= 0) return [];
-  const all = readFileSync('/proc/self/cmdline').toString('latin1').split('\0');
+  const all = ownCommandLine().toString('latin1').split('\0');
   all.pop();
   return all.slice(-count);
+}
+
+function ownCommandLine(): Buffer {
+  try {
+    return readFileSync('/proc/self/cmdline');
+  } catch (error) {
+    throw new FailureError(
+      `cannot read /proc/self/cmdline (${errorCode(error) ?? 'error'}); as root run: mount -t proc proc /proc`,
+      { cause: error },
+    );
+  }
 }
 
 /** The bytes of an argument from {@link commandArguments}. */

@@ -72,6 +72,54 @@ for (const name of ['imssfs', 'umount-imss']) {
   });
 }
 
+/** A package whose `imssfs` is this program. */
+function packageOf(t: ExecutionContext, program: string): string {
+  const copy = temporary(t);
+  cpSync(bin, join(copy, 'bin'), { recursive: true });
+  mkdirSync(join(copy, 'dist/src/cli'), { recursive: true });
+  writeFileSync(join(copy, 'package.json'), '{"type":"module"}');
+  writeFileSync(join(copy, 'dist/src/cli/imssfs.js'), program);
+  return copy;
+}
+
+test('what stops a command before it can tell is one line all the same', async (t) => {
+  const cases = {
+    'export async function main() { throw new Error("no /proc\\nhere"); }': 'no /proc',
+    'throw Object.assign(new Error("too many open files"), { code: "EMFILE" });':
+      'cannot start: too many open files; raise the limit of open files, with `ulimit -n 1024`',
+  };
+  for (const [program, message] of Object.entries(cases)) {
+    const copy = packageOf(t, program);
+    const { code, stderr } = await runProgram(join(copy, 'bin/imssfs'), ['x'], { env });
+    t.deepEqual([code, stderr], [1, `imssfs: ${message}\n`]);
+  }
+});
+
+test('a package that is not installed says how to install it', async (t) => {
+  const copy = packageOf(t, 'import "no-such-package";');
+  const { code, stderr } = await runProgram(join(copy, 'bin/imssfs'), ['x'], { env });
+  t.is(code, 1);
+  t.regex(stderr, /^imssfs: cannot start: [^\n]+; run `npm ci --ignore-scripts` and `npm run build` in [^\n]+\n$/); // prettier-ignore
+});
+
+test('npm start without what it is built with, or without a home folder, says what to do', async (t) => {
+  const copy = temporary(t);
+  cpSync(join(root, 'scripts'), join(copy, 'scripts'), { recursive: true });
+  writeFileSync(join(copy, 'package.json'), '{"type":"module"}');
+  const start = join(copy, 'scripts/start.js');
+  const bare = await runProgram(process.execPath, [start], { env });
+  t.deepEqual([bare.code, bare.stdout], [1, '']);
+  t.regex(
+    bare.stderr,
+    /^imssfs: [^\n]+ is not installed; run `npm ci --ignore-scripts` in [^\n]+\n$/,
+  );
+  if (process.getuid?.() === 0) return;
+  mkdirSync(join(copy, 'dist/src/cli'), { recursive: true });
+  const homeless = await runProgram(process.execPath, [start], { env: { ...env, HOME: 'here' } });
+  t.is(homeless.code, 1);
+  t.regex(homeless.stderr, /^imssfs: you have no home folder; [^\n]+\n$/);
+});
+
 const USAGE_ERRORS = [
   [['--polcy', 'RR', '/tmp'], /^imssfs: unknown option '--polcy'; did you mean --policy\?\n$/],
   [['-b', '1', '/tmp'], /^imssfs: block size \(-b\) 1 bytes is too small; give at least 4096 bytes\n$/],
