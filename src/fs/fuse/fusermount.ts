@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { FsError, errnoName } from '../../errno.ts';
 import { displayPath } from '../mount-table.ts';
 import { libc } from './libc.ts';
-import { MountError, fusermountError, fusermountMessage, saysBusy } from './mount-error.ts';
+import { MountError, fusermountError, fusermountUnmountError, saysBusy } from './mount-error.ts';
 
 const PROGRAMS = ['fusermount3', 'fusermount'] as const;
 /** Searched after PATH, which some service managers leave empty. */
@@ -168,5 +168,5 @@ export async function unmountByFusermount(
   const { succeeded, stderr } = await run(commandFor(program, options, target));
   if (succeeded) return;
   if (saysBusy(stderr)) throw new FsError('EBUSY', `${displayPath(target)} is in use`);
-  throw new MountError(`${displayPath(target)} was not unmounted: ${fusermountMessage(stderr)}`);
+  throw fusermountUnmountError(stderr, displayPath(target));
 }

@@ -51,10 +51,19 @@ export function missingCapability(): MountError {
   );
 }
 
-/** An ordinary user, and no fusermount in PATH. */
-export function missingFusermount(): MountError {
+/** An ordinary user, and no fusermount in PATH; `also` is what else is in the way, so that both are mended at once. */
+export function missingFusermount(also?: MountError): MountError {
+  const message =
+    'Mounting as a user needs fusermount3, which is not installed: run `apt-get install fuse3` as root, or mount as root';
+  return also === undefined
+    ? new MountError(message)
+    : new MountError(`${message}. Then there is this: ${also.message}`, { cause: also });
+}
+
+/** uid 0 without CAP_SYS_ADMIN, unmounting. `target` is printable. */
+export function unmountCapabilityError(target: string): MountError {
   return new MountError(
-    'Mounting as a user needs fusermount3, which is not installed: run `apt-get install fuse3` as root, or mount as root',
+    `Root may not unmount ${target} here (no CAP_SYS_ADMIN): do it outside this container, or as the user who mounted it`,
   );
 }
 
@@ -105,6 +114,19 @@ export function fusermountMessage(stderr: string): string {
   return (lines.at(-1) ?? '').replace(/^\S*fusermount3?:\s*/, '').trim();
 }
 
+/** fusermount looks its mounts up in /etc/mtab, which a minimal system may lack. */
+function missingMtab(said: string): string {
+  return `fusermount ${said}: run \`ln -s ../proc/self/mounts /etc/mtab\` as root`;
+}
+
+/** fusermount failed to unmount `target`, and not because it is in use. */
+export function fusermountUnmountError(stderr: string, target: string): MountError {
+  const said = fusermountMessage(stderr);
+  if (said.startsWith('failed to open /etc/mtab')) return new MountError(missingMtab(said));
+  if (/^entry for .* not found in/.test(said)) return unmountCallError(Errno.EPERM, target);
+  return new MountError(`${target} was not unmounted: ${said || 'fusermount gave no reason'}`);
+}
+
 /** Whether fusermount's complaint is that the mount is in use; it runs with LC_ALL=C. */
 export function saysBusy(stderr: string): boolean {
   return stderr.includes('Device or resource busy');
@@ -120,6 +142,17 @@ export function fusermountError(stderr: string, target: string): MountError {
   }
   if (said.includes('no write access to mountpoint')) {
     return new MountError(`You may not write to ${target}: choose a directory of your own`);
+  }
+  if (/^mountpoint .* not owned by user$/.test(said)) {
+    return new MountError(
+      `${target} belongs to another user, and is sticky: choose a directory of your own`,
+    );
+  }
+  if (said.includes('could not determine username')) {
+    return new MountError(
+      'fusermount serves only users whom the system knows by name, and you are not in /etc/passwd: ' +
+        'add yourself there (`useradd -u UID NAME` as root), or mount as root',
+    );
   }
   if (said.includes('too many FUSE filesystems')) {
     return new MountError(

@@ -104,12 +104,14 @@ async function mountAsUser(
 ): Promise<number> {
   if (privilege.uid === 0) throw missingCapability();
   const options = fusermountOptions(request, maxReadBytes);
-  // fusermount opens the device with the user's rights; its own message does not say who can help.
-  await access(DEVICE, constants.R_OK | constants.W_OK).catch((error: unknown) => {
-    throw deviceOpenError(errnoOf(error), privilege, error);
-  });
   const program = await findFusermount();
-  if (program === undefined) throw missingFusermount();
+  // fusermount opens the device with the user's rights; its own message does not say who can help.
+  const deviceError = await access(DEVICE, constants.R_OK | constants.W_OK).then(
+    () => undefined,
+    (error: unknown) => deviceOpenError(errnoOf(error), privilege, error),
+  );
+  if (program === undefined) throw missingFusermount(deviceError);
+  if (deviceError !== undefined) throw deviceError;
   return mountByFusermount(program, target, options);
 }
 

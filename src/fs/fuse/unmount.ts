@@ -7,7 +7,13 @@ import { Errno, FsError } from '../../errno.ts';
 import type { UnmountMode } from '../engine.ts';
 import { displayPath, findMount, isImssMount, readMountTable } from '../mount-table.ts';
 import { findFusermount, unmountByFusermount } from './fusermount.ts';
-import { MountError, missingFusermount, unmountCallError, type Privilege } from './mount-error.ts';
+import {
+  MountError,
+  missingFusermount,
+  unmountCallError,
+  unmountCapabilityError,
+  type Privilege,
+} from './mount-error.ts';
 import { UnmountFlag, umountInChild } from './syscall.ts';
 
 const CAP_SYS_ADMIN = 21;
@@ -67,7 +73,8 @@ export async function unmountPath(path: Buffer, mode: UnmountMode): Promise<void
     if (!entries.some((other) => isImssMount(other) && other.mountPoint.equals(path))) return;
     throw new FsError('EBUSY', `another file system (${entry.type}) covers ${displayPath(path)}`);
   }
-  const { mayMount } = await ownPrivilege();
+  const { mayMount, uid } = await ownPrivilege();
+  if (!mayMount && uid === 0) throw unmountCapabilityError(displayPath(path));
   try {
     if (mayMount) await unmountAsRoot(path, mode);
     else await unmountAsUser(path, mode, entry.minor);
