@@ -15,7 +15,6 @@ import { BareDaemon, canMount, canMountAsUser } from './mount-daemon.ts';
 
 const FUSE_INIT = 26;
 const ENODEV = 19;
-const NOBODY = 65534;
 
 function pair(): { device: KernelDevice; peer: number } {
   const fds = libc().socketPair();
@@ -222,7 +221,7 @@ const mountingAsUser = canMountAsUser() ? test : test.skip;
 
 mountingAsUser('an ordinary user mounts and unmounts through fusermount', async (t) => {
   for (const name of [Buffer.from('user, mnt'), Buffer.from('\xff%\\"$x\n', 'latin1')]) {
-    await using daemon = new BareDaemon({ uid: NOBODY, name });
+    await using daemon = new BareDaemon({ asUser: true, name });
     t.like(await daemon.report(), { event: 'mounted' });
     t.like(await daemon.entry(), { type: 'fuse.imssfs', source: 'imss://' });
     daemon.tell('serve');
@@ -236,7 +235,7 @@ mountingAsUser('an ordinary user mounts and unmounts through fusermount', async 
 });
 
 mountingAsUser('a user who asks for allow_other is told what /etc/fuse.conf lacks', async (t) => {
-  await using daemon = new BareDaemon({ uid: NOBODY, allowOther: true });
+  await using daemon = new BareDaemon({ asUser: true, allowOther: true });
   const report = await daemon.report();
   // Where /etc/fuse.conf allows it, the mount succeeds.
   if (report.event === 'failed') t.regex(report.message, /user_allow_other/);

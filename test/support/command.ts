@@ -18,13 +18,11 @@ import type { EngineName } from './mount.ts';
 import { mountsBelow, nodeProcessesOf } from './processes.ts';
 import { describe, run, sh } from './run.ts';
 import type { RunOptions, RunResult } from './run.ts';
+import { AS_NOBODY } from './users.ts';
 
 const TEST_TIMEOUT_MS = 120_000;
 const COMMAND_TIMEOUT_MS = 60_000;
 const POLL_MS = 50;
-/** An ordinary user who may read all files, so that a checkout in /root can be run. */
-const AS_USER =
-  '/usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps +dac_read_search --ambient-caps +dac_read_search';
 const MAX_POLLS = 400;
 
 export interface Shell {
@@ -119,7 +117,7 @@ function makeShell(engine: EngineName, folder: string): Shell {
         LOG: logFile,
         MNT: mnt,
         ENGINE: engine,
-        AS_USER,
+        AS_USER: AS_NOBODY.join(' '),
       };
       return run('unshare', ['-m', '/bin/sh', '-euc', prepared], {
         ...bounded(options),
