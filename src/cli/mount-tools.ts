@@ -13,6 +13,8 @@ export interface ListedMount {
 export interface MountTools {
   /** `dead`: the process that served it is gone. Never touches the mount in a way that could hang. */
   mountState(path: Buffer): Promise<'none' | 'alive' | 'dead'>;
+  /** Whether an imssfs, dead or alive, is what one sees at `path`; only looks into the list of mounts. */
+  isMounted(path: Buffer): Promise<boolean>;
   /** Detaches a dead mount. */
   recoverDeadMount(path: Buffer): Promise<unknown>;
   listMounts(): Promise<ListedMount[]>;

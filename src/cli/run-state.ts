@@ -180,20 +180,3 @@ function readRunState(file: string): RunState | undefined {
     version: typeof version === 'string' ? version : '',
   };
 }
-
-/**
- * Another process that is about to mount at the same place and was first, if there is one. Each notes itself
- * before it looks, so of two at the same time at least one sees the other, and the earlier one goes on.
- */
-export function earlierStarter(
-  own: RunState,
-  states: readonly StoredRunState[],
-): StoredRunState | undefined {
-  return states.find(
-    (other) =>
-      other.pid !== own.pid &&
-      other.phase === 'starting' &&
-      other.mountPoint.equals(own.mountPoint) &&
-      (other.startTicks - own.startTicks || other.pid - own.pid) < 0,
-  );
-}

@@ -7,11 +7,12 @@ import type { Engine } from '../fs/engine.ts';
 import type { Logger } from '../log.ts';
 import { formatSize } from '../size.ts';
 import { displayPath } from '../fs/mount-table.ts';
-import { EXIT_FAILURE, FailureError } from './errors.ts';
+import { claimMountPoint } from './claim.ts';
+import { EXIT_FAILURE } from './errors.ts';
 import type { RootLogger } from './logging.ts';
 import type { MountTools } from './mount-tools.ts';
 import { ownIdentity } from './process-info.ts';
-import { type RunState, RunStateFile, earlierStarter, listRunStates } from './run-state.ts';
+import type { RunState, RunStateFile } from './run-state.ts';
 import type { MountConfig, RunningMount, StartEngine } from './running-mount.ts';
 
 /** How long an unmount may take before the process ends without it. */
@@ -34,7 +35,7 @@ export interface ServeRequest {
   logFile: string | undefined;
   version: string;
   startEngine: StartEngine;
-  tools: Pick<MountTools, 'findHolders' | 'listMounts'>;
+  tools: Pick<MountTools, 'findHolders' | 'isMounted' | 'listMounts'>;
   control: ProcessControl;
   /** Called once, when the mount answers, with the lines for the person at the shell. */
   onReady(lines: string[]): void;
@@ -43,8 +44,7 @@ export interface ServeRequest {
 /** Mounts, serves until the mount has ended, and resolves to the exit code. Rejects if it cannot start. */
 export async function serveMount(request: ServeRequest): Promise<number> {
   const { config, logger, control } = request;
-  const stateFile = claimMountPoint(request);
-  const stopper = new Stopper(request, stateFile);
+  const stopper = new Stopper(request);
   control.onSignal((signal) => {
     stopper.signal(signal);
   });
@@ -52,6 +52,8 @@ export async function serveMount(request: ServeRequest): Promise<number> {
     logger.fatal({ err: error }, 'a bug; giving up this mount');
     stopper.endNow();
   });
+  const stateFile = await claimMountPoint(ownState(request), request);
+  stopper.claimed(stateFile);
   let mount: RunningMount;
   try {
     mount = await request.startEngine(config, logger);
@@ -75,24 +77,16 @@ export async function serveMount(request: ServeRequest): Promise<number> {
   return end.reason === 'failed' || stopper.forced ? EXIT_FAILURE : 0;
 }
 
-function claimMountPoint(request: ServeRequest): RunStateFile {
-  const { config, runDirectory } = request;
-  const state: RunState = {
+function ownState(request: ServeRequest): RunState {
+  return {
     ...ownIdentity(),
-    mountPoint: config.request.mountPoint,
+    mountPoint: request.config.request.mountPoint,
     phase: 'starting',
-    source: config.request.source,
+    source: request.config.request.source,
     deviceMinor: undefined,
     logFile: request.logFile,
     version: request.version,
   };
-  const file = new RunStateFile(runDirectory, state);
-  const earlier = earlierStarter(state, listRunStates([runDirectory]));
-  if (earlier === undefined) return file;
-  file.remove();
-  throw new FailureError(
-    `pid ${earlier.pid} is mounting at ${displayPath(state.mountPoint)} right now; wait for it`,
-  );
 }
 
 async function minorOf(request: ServeRequest): Promise<number | undefined> {
@@ -117,16 +111,20 @@ function readyLine(request: ServeRequest): string {
 class Stopper {
   readonly #request: ServeRequest;
   readonly #logger: Logger;
-  readonly #stateFile: RunStateFile;
+  #stateFile: RunStateFile | undefined;
   #mount: RunningMount | undefined;
   #closing: Promise<void> | undefined;
   #signals = 0;
   /** The process ends without waiting for those who use the mount. */
   forced = false;
 
-  constructor(request: ServeRequest, stateFile: RunStateFile) {
+  constructor(request: ServeRequest) {
     this.#request = request;
     this.#logger = request.logger;
+  }
+
+  /** The note to remove at the end. */
+  claimed(stateFile: RunStateFile): void {
     this.#stateFile = stateFile;
   }
 
@@ -155,7 +153,7 @@ class Stopper {
     this.forced = true;
     void Promise.race([this.#detachAndClose(), this.#request.control.delay(LAST_UNMOUNT_MS)]).then(
       () => {
-        this.#stateFile.remove();
+        this.#stateFile?.remove();
         this.#request.control.exit(EXIT_FAILURE);
       },
     );

@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { describeHolders, findHolders } from '../fs/holders.ts';
 import { findForeignMounts } from '../fs/mount-namespaces.ts';
 import { mountState, recoverDeadMount } from '../fs/mount-state.ts';
-import { findMount, imssMounts, readMountTable } from '../fs/mount-table.ts';
+import { findMount, imssMounts, isImssMount, readMountTable } from '../fs/mount-table.ts';
 import { unmountPath } from '../fs/fuse/unmount.ts';
 import type { ListedMount, MountTools } from './mount-tools.ts';
 
@@ -15,6 +15,10 @@ const ANONYMOUS_MAJOR = 0;
 
 export const systemMounts: MountTools = {
   mountState: (path) => mountState(path),
+  isMounted: async (path) => {
+    const mount = findMount(await readMountTable(), path);
+    return mount !== undefined && isImssMount(mount);
+  },
   recoverDeadMount: (path) => recoverDeadMount(path),
   listMounts,
   findHolders: async (path) => {

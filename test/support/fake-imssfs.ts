@@ -70,6 +70,7 @@ function fakeMount(): RunningMount {
 const state = env['FAKE_STATE'] === 'alive' || env['FAKE_STATE'] === 'dead' ? env['FAKE_STATE'] : 'none'; // prettier-ignore
 const tools: MountTools = {
   mountState: () => Promise.resolve(state),
+  isMounted: () => Promise.resolve(false),
   recoverDeadMount: () => {
     note('recover');
     return Promise.resolve();

@@ -7,7 +7,6 @@ import { isRunning, ownIdentity, startTicksOf } from '../../../src/cli/process-i
 import {
   type RunState,
   RunStateFile,
-  earlierStarter,
   listRunStates,
   makeRunDirectory,
   runDirectories,
@@ -66,15 +65,6 @@ test('files that are no run states are removed, other files stay, missing direct
   writeFileSync(join(directory, 'notes.txt'), '');
   t.deepEqual(listRunStates([directory]), []);
   t.true(existsSync(join(directory, 'notes.txt')));
-});
-
-test('of two that mount at one place at the same time, the later one sees the earlier', (t) => {
-  const earlier = { ...ownState(), pid: 100, startTicks: 5, file: '' };
-  const later = { ...ownState(), pid: 90, startTicks: 6, file: '' };
-  t.is(earlierStarter(later, [earlier, later]), earlier);
-  t.is(earlierStarter(earlier, [earlier, later]), undefined);
-  t.is(earlierStarter(later, [{ ...earlier, phase: 'mounted' }]), undefined);
-  t.is(earlierStarter(later, [{ ...earlier, mountPoint: Buffer.from('/n') }]), undefined);
 });
 
 test('the run directory is private, and the next one is taken where it cannot be had', (t) => {

@@ -90,6 +90,7 @@ function stage(t: ExecutionContext): Stage {
           },
         }),
       tools: {
+        isMounted: () => Promise.resolve(false),
         findHolders: () => Promise.resolve(['812 bash: cwd /mnt/x']),
         listMounts: () =>
           Promise.resolve([{ mountPoint: Buffer.from('/mnt/x'), userId: 0, deviceMinor: 51 }]),

@@ -40,6 +40,7 @@ function stage(t: ExecutionContext): Stage {
     printError: (line) => errors.push(line),
     tools: {
       mountState: (path) => Promise.resolve(path.equals(mount.mountPoint) ? 'alive' : 'none'),
+      isMounted: () => Promise.resolve(true),
       recoverDeadMount: () => Promise.resolve(),
       listMounts: () => Promise.resolve([mount]),
       findHolders: () => Promise.resolve(['812 bash: cwd /m/a', '813 vi: open file /m/b']),
