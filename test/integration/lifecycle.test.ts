@@ -203,11 +203,12 @@ commandTest(
       `open_fuse 666; mkdir -m 700 home; mkdir home/m; chown -R 65534:65534 home
        export XDG_RUNTIME_DIR="$PWD/home"; cd home
        $AS_USER "$IMSSFS" --engine "$ENGINE" --log-file log m > /dev/null
+       $AS_USER node -e 'fs.chmodSync("m", 0o1777)'; $AS_USER stat -c 'mode %a' m
        $AS_USER sh -ec 'cd m; echo mine > f; stat -c "owner %u %g" f; cat f'
        $AS_USER "$UMOUNT" m; ls -A m; grep -c fuse.imssfs /proc/mounts || true`,
     );
     t.is(result.status, 0, describe(result));
-    t.is(result.stdout, 'owner 65534 65534\nmine\n0\n');
+    t.is(result.stdout, 'mode 1777\nowner 65534 65534\nmine\n0\n');
   },
   { needsRoot: true },
 );

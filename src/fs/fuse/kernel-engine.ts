@@ -6,14 +6,19 @@ import type { Vfs } from '../vfs.ts';
 import { KernelDevice } from './device.ts';
 import { type FuseMount, mountFuse, setReadAhead } from './mount.ts';
 import { type PayloadSource, Session } from './session.ts';
+import { statInChild } from './syscall.ts';
 
 /**
- * How far ahead the kernel reads a file. The handshake can only lower the default of 128 KiB; root may raise it, so that a sequential reader has several FUSE_READs of 1 MiB under way.
+ * How far ahead the kernel reads a file. The handshake can only lower the default of 128 KiB; root may raise it, so
+ * that a sequential reader has several FUSE_READs of 1 MiB under way.
  */
 const READ_AHEAD_BYTES = 4 * 1024 * 1024;
 
 const ABORTED =
   'the connection was ended from outside while in use (a forced unmount or an abort); the dead mount is detached';
+
+/** A mount that cannot tell of its root in this time is served all the same. */
+const FIRST_ANSWER_MS = 5000;
 
 export interface KernelEngineOptions {
   vfs: Vfs;
@@ -51,6 +56,9 @@ export class KernelEngine implements Engine {
       throw error;
     }
     await setReadAhead(mount.minor, READ_AHEAD_BYTES);
+    // The kernel takes root for the owner of the root until it asks (fuse_get_root_inode()), and so would refuse
+    // the first chmod of an ordinary user.
+    await statInChild(mount.mountPoint, FIRST_ANSWER_MS);
   }
 
   /** Resolves when the mount answers. */

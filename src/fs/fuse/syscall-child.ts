@@ -2,13 +2,14 @@
  * A program, started by {@link file://./syscall.ts}: makes one system call that may wait for a FUSE daemon, and
  * ends with its errno as exit code. Arguments: the operation, the path in hexadecimal, and umount2(2)'s flags.
  */
-import { statfsSync } from 'node:fs';
+import { statSync, statfsSync } from 'node:fs';
 import { cString, libc } from './libc.ts';
 import { CHILD_FAILED } from './syscall.ts';
 
-function statfs(path: Buffer): number {
+/** 0 or the errno of what `call` fails with. */
+function errnoOf(call: () => unknown): number {
   try {
-    statfsSync(path);
+    call();
     return 0;
   } catch (error) {
     const { errno } = error as NodeJS.ErrnoException;
@@ -23,4 +24,9 @@ function umount(path: Buffer, flags: number): number {
 
 const [operation, hexPath = '', flags = '0'] = process.argv.slice(2);
 const path = Buffer.from(hexPath, 'hex');
-process.exitCode = operation === 'statfs' ? statfs(path) : umount(path, Number(flags));
+const calls: Record<string, () => number> = {
+  stat: () => errnoOf(() => statSync(path)),
+  statfs: () => errnoOf(() => statfsSync(path)),
+  umount: () => umount(path, Number(flags)),
+};
+process.exitCode = calls[operation ?? '']?.() ?? CHILD_FAILED;

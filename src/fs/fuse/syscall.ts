@@ -62,6 +62,11 @@ export function statfsInChild(path: Buffer, timeoutMs: number): Outcome {
   return outcomeOf(startChild(['statfs', path.toString('hex')]), timeoutMs);
 }
 
+/** stat(2). */
+export function statInChild(path: Buffer, timeoutMs: number): Outcome {
+  return outcomeOf(startChild(['stat', path.toString('hex')]), timeoutMs);
+}
+
 /** umount2(2) as root. Waits as long as it takes to write dirty pages back. Returns 0 or the errno. */
 export async function umountInChild(path: Buffer, flags: number): Promise<number> {
   const errno = await outcomeOf(startChild(['umount', path.toString('hex'), String(flags)]));
