@@ -80,14 +80,16 @@ function rootOf(destination: DestinationStream, levels: LogLevels): RootLogger {
 
 /** Where daemons of this user log when nothing is said, best place first. `runDirectory` is private to the user. */
 export function logDirectories(
-  user: { uid: number; home: string; runDirectory: string },
+  user: { uid: number; home: string | undefined; runDirectory: string },
   env: Readonly<Record<string, string | undefined>>,
 ): string[] {
   const fallback = posix.join(user.runDirectory, 'log');
   if (user.uid === 0) return ['/var/log/imssfs', fallback];
   const state = env['XDG_STATE_HOME'];
-  const base = state?.startsWith('/') === true ? state : posix.join(user.home, '.local/state');
-  return [posix.join(base, 'imssfs'), fallback];
+  if (state?.startsWith('/') === true) return [posix.join(state, 'imssfs'), fallback];
+  // A relative one would mean another folder for each command.
+  if (user.home?.startsWith('/') !== true) return [fallback];
+  return [posix.join(user.home, '.local/state/imssfs'), fallback];
 }
 
 /** File name of a mount's log: `mnt-imss.log` for /mnt/imss. */

@@ -4,11 +4,12 @@
  */
 import { constants } from 'node:fs';
 import { access, opendir, realpath, stat } from 'node:fs/promises';
-import { displayPath } from '../fs/mount-table.ts';
+import { displayPath, isWithin } from '../fs/mount-table.ts';
 import { joinPath, lastNameOf, parentOf, trimSlashes } from './bytes-path.ts';
 import { FailureError, UsageError, errorCode } from './errors.ts';
 import type { MountTools } from './mount-tools.ts';
 import type { StoredRunState } from './run-state.ts';
+import { saying } from './patience.ts';
 
 /** A mount point that can be used. */
 export interface CheckedMountPoint {
@@ -26,7 +27,25 @@ export interface MountPointContext {
   isRoot: boolean;
   /** `-o nonempty`: do not warn. */
   allowNonEmpty: boolean;
+  /** What must stay in sight while the mount lives, beside what every program needs. */
+  needed?: readonly Needed[];
+  /** Told after a while of waiting for a mount that does not answer. */
+  onWaiting?: (line: string) => void;
 }
+
+/** A path and what it is, as in "/proc holds `what`"; absolute, without symlinks. */
+export interface Needed {
+  path: string;
+  what: string;
+}
+
+/** Hidden under a mount, these would stop imssfs itself, and most of the machine with it. */
+const ALWAYS_NEEDED: readonly Needed[] = [
+  { path: '/proc', what: "the kernel's view of processes" },
+  { path: '/sys', what: "the kernel's settings" },
+  { path: '/dev/fuse', what: 'the device /dev/fuse' },
+  { path: '/dev/null', what: 'the device /dev/null' },
+];
 
 /** Checks `given` and makes it absolute. Rejects with {@link FailureError} or {@link UsageError}. */
 export async function checkMountPoint(
@@ -38,7 +57,10 @@ export async function checkMountPoint(
   const path = await canonicalPath(given, 'mount');
   const shown = displayPath(path);
   const notes: string[] = [];
-  const state = await context.tools.mountState(path);
+  refuseNeeded(path, [...ALWAYS_NEEDED, ...(context.needed ?? [])]);
+  const state = await saying(context.tools.mountState(path), () =>
+    context.onWaiting?.(`waiting for the mount at ${shown} to answer`),
+  );
   if (state === 'alive') {
     const daemon = context.running.find((other) => other.mountPoint.equals(path));
     const pid = daemon === undefined ? '' : ` (pid ${daemon.pid})`;
@@ -55,6 +77,15 @@ export async function checkMountPoint(
     notes.push(`${shown} is not empty; what is in it is hidden until you unmount`);
   }
   return { path, notes };
+}
+
+/** Throws {@link FailureError} if a mount at `path` would hide something that is needed. */
+function refuseNeeded(path: Buffer, needed: readonly Needed[]): void {
+  const hidden = needed.find((each) => isWithin(Buffer.from(each.path), path));
+  if (hidden === undefined) return;
+  throw new FailureError(
+    `${displayPath(path)} holds ${hidden.what}, which a mount would hide; name another directory`,
+  );
 }
 
 /** What a path is wanted for; decides what an error advises. */
@@ -82,6 +113,12 @@ function unreachable(path: Buffer, error: unknown, purpose: Purpose): FailureErr
   const shown = displayPath(path);
   const code = errorCode(error) ?? 'error';
   if (purpose === 'unmount') {
+    if (code === 'EACCES') {
+      return new FailureError(
+        `no permission to reach ${shown}; unmount it as root or as the user who mounted it`,
+        { cause: error },
+      );
+    }
     const why = code === 'ENOENT' ? 'does not exist' : `cannot be reached (${code})`;
     return new FailureError(`${shown} ${why}; name the directory where imssfs is mounted`, {
       cause: error,

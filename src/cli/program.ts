@@ -2,8 +2,10 @@
  * The command `imssfs`: reads the command line, checks what is cheap to check, then serves the mount here (`-f`)
  * or starts a daemon that does. What it mounts is injected, so that tests run it without a file system.
  */
+import { realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { posix } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { type Settings, validateSettings } from '../config.ts';
 import { usableMemoryBytes } from '../machine-memory.ts';
 import { type HostNetwork, locateHosts, readHostfile, systemNetwork } from '../net/hostfile.ts';
@@ -18,7 +20,7 @@ import {
   parseLogLevels, readableLogger,
 } from './logging.ts'; // prettier-ignore
 import { type MountOptions, parseMountOptions } from './mount-options.ts';
-import { checkMountPoint } from './mount-point.ts';
+import { type Needed, checkMountPoint } from './mount-point.ts';
 import type { MountTools } from './mount-tools.ts';
 import { type CommandLine, SHORT_USAGE, parseCommandLine } from './options.ts';
 import { processControl } from './process-control.ts';
@@ -93,6 +95,8 @@ async function checkEverything(line: CommandLine, tools: MountTools): Promise<Mo
     running: listRunStates([runDirectory]),
     isRoot: uid === 0,
     allowNonEmpty: options.allowNonEmpty,
+    needed: neededPaths({ runDirectory, logFile, metadataFile }),
+    onWaiting: (note) => process.stderr.write(`imssfs: ${oneLine(note)}\n`),
   });
   for (const note of [...notes, ...settingNotes(settings)]) {
     process.stderr.write(`imssfs: ${oneLine(note)}\n`);
@@ -106,6 +110,34 @@ async function checkEverything(line: CommandLine, tools: MountTools): Promise<Mo
     logFile,
     runDirectory,
   };
+}
+
+/** What this process and its daemon go on using by name. */
+function neededPaths(files: {
+  runDirectory: string;
+  logFile: string | undefined;
+  metadataFile: string | undefined;
+}): Needed[] {
+  const found: { path: string | undefined; what: string }[] = [
+    { path: process.execPath, what: 'Node.js' },
+    { path: fileURLToPath(import.meta.url), what: 'imssfs itself' },
+    { path: files.runDirectory, what: `the run-time files (${files.runDirectory})` },
+    { path: files.logFile, what: 'the log file' },
+    { path: files.metadataFile, what: 'the metadata file' },
+  ];
+  return found.flatMap(({ path, what }) =>
+    path === undefined ? [] : [{ path: withoutSymlinks(path), what }],
+  );
+}
+
+/** A file may be missing yet; then its folder counts. */
+function withoutSymlinks(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    const parent = posix.dirname(path);
+    return parent === path ? path : posix.join(withoutSymlinks(parent), posix.basename(path));
+  }
 }
 
 function mountRequest(mountPoint: Buffer, options: MountOptions): MountConfig['request'] {
@@ -208,11 +240,20 @@ async function goToBackground(program: ImssfsProgram, plan: MountPlan): Promise<
 function openLog(plan: MountPlan): LogFile {
   if (plan.logFile !== undefined) return openLogFile(plan.logFile);
   const uid = process.getuid?.() ?? 0;
-  const user = { uid, home: homedir(), runDirectory: plan.runDirectory };
+  const user = { uid, home: homeFolder(), runDirectory: plan.runDirectory };
   return openDefaultLog(
     logDirectories(user, process.env),
     logFileName(plan.config.request.mountPoint),
   );
+}
+
+/** Undefined for a user without HOME whom the system does not know. */
+function homeFolder(): string | undefined {
+  try {
+    return homedir();
+  } catch {
+    return undefined;
+  }
 }
 
 /** The detached process: mounts, replies, serves. */

@@ -12,6 +12,7 @@ import { EXIT_USAGE, FailureError, UsageError, failureOf, oneLine } from './erro
 import { canonicalPath } from './mount-point.ts';
 import type { MountTools } from './mount-tools.ts';
 import { type Answer, HELP_FLAGS, VERSION_FLAGS, runParser } from './options.ts';
+import { PATIENCE_MS, saying } from './patience.ts';
 import { isRunning } from './process-info.ts';
 import {
   type StoredRunState,
@@ -22,8 +23,6 @@ import {
 import { packageVersion } from './version.ts';
 
 const DEFAULT_TIMEOUT_S = 60;
-/** After this it says what it waits for. */
-const PATIENCE_MS = 3000;
 const POLL_MS = 20;
 const FORCE_ATTEMPTS = 10;
 const FORCE_PAUSE_MS = 100;
@@ -169,7 +168,9 @@ async function unmountOne(
     throw new UsageError('the mount point is empty; name where imssfs is mounted');
   const path = await canonicalPath(given, 'unmount');
   const shown = displayPath(path);
-  const state = await program.tools.mountState(path);
+  const state = await saying(program.tools.mountState(path), () => {
+    program.printError(`umount-imss: waiting for the mount at ${shown} to answer`);
+  });
   if (state === 'none') throw await noMount(program, path);
   if (state === 'dead') {
     await program.tools.recoverDeadMount(path);
@@ -183,7 +184,28 @@ async function unmountOne(
   await unmountLive(program, path, request.mode);
   if (request.verbose)
     program.print(`${request.mode === 'lazy' ? 'detached' : 'unmounted'} ${shown}`);
+  const bound = await otherPlaces(program, path, minor);
+  if (bound.length > 0) {
+    // With --all their turn comes, and a detached file system goes on anyway.
+    if (request.all || request.mode === 'lazy') return;
+    const places = bound.join(' ');
+    throw new FailureError(
+      `unmounted ${shown}, but the same file system is at ${places} as well; unmount that too, with: umount-imss ${places}`,
+    );
+  }
   if (daemon !== undefined) await waitForEnd(program, request, { ...daemon, minor });
+}
+
+/** Where else the file system with this device number is mounted: it lives on until it is unmounted everywhere. */
+async function otherPlaces(
+  program: UmountProgram,
+  path: Buffer,
+  minor: number | undefined,
+): Promise<string[]> {
+  if (minor === undefined) return [];
+  return (await program.tools.listMounts())
+    .filter((mount) => mount.deviceMinor === minor && !mount.mountPoint.equals(path))
+    .map((mount) => displayPath(mount.mountPoint));
 }
 
 /** The process that serves the mount at `path`: the latest, as an earlier one may live on there, detached. */

@@ -27,6 +27,10 @@ test('root logs below /var/log, users in their state directory, either has a fal
   t.is(logDirectories(user, {})[0], '/home/ann/.local/state/imssfs');
   t.is(logDirectories(user, { XDG_STATE_HOME: '/s' })[0], '/s/imssfs');
   t.is(logDirectories(user, { XDG_STATE_HOME: 'relative' })[0], '/home/ann/.local/state/imssfs');
+  t.deepEqual(logDirectories({ ...user, home: undefined }, {}), ['/run/user/1000/imssfs/log']);
+  for (const home of ['', 'relative']) {
+    t.deepEqual(logDirectories({ ...user, home }, {}), ['/run/user/1000/imssfs/log']);
+  }
 });
 
 test('a log is named after its mount point, whatever bytes that has', (t) => {

@@ -69,6 +69,26 @@ test('a missing mount point, a file and an empty name are refused', async (t) =>
   await t.throwsAsync(checkMountPoint(Buffer.alloc(0), context()), { instanceOf: UsageError });
 });
 
+test('a directory that holds what imssfs needs is refused', async (t) => {
+  const base = temporary(t);
+  mkdirSync(join(base, 'a'));
+  const needed = [{ path: join(base, 'a', 'log'), what: 'the log file' }];
+  for (const path of [base, join(base, 'a')]) {
+    await t.throwsAsync(checkMountPoint(Buffer.from(path), context({ needed })), {
+      instanceOf: FailureError,
+      message: `${path} holds the log file, which a mount would hide; name another directory`,
+    });
+  }
+  for (const path of ['/', '/proc', '/sys', '/dev']) {
+    await t.throwsAsync(checkMountPoint(Buffer.from(path), context()), {
+      message: /^\S+ holds .+, which a mount would hide/,
+    });
+  }
+  mkdirSync(join(base, 'a', 'log-of-another'));
+  const free = Buffer.from(join(base, 'a', 'log-of-another'));
+  t.deepEqual((await checkMountPoint(free, context({ needed }))).notes, []);
+});
+
 test('a mount that lives is refused, and the process that serves it is named', async (t) => {
   const base = temporary(t);
   const alive = context({

@@ -60,6 +60,21 @@ test('a mount is unmounted, with or without a slash at its end, without a word',
   t.deepEqual([...it.out, ...it.errors], []);
 });
 
+test('a file system that is bound to another place as well is named there, without a wait', async (t) => {
+  const it = stage(t);
+  const bound = { mountPoint: Buffer.from('/bound'), userId: 7, deviceMinor: 51 };
+  const here = { ...bound, mountPoint: Buffer.from(it.mountPoint) };
+  const tools: UmountProgram['tools'] = {
+    ...it.tools,
+    listMounts: () => Promise.resolve([here, bound]),
+  };
+  t.is(await runUmount({ ...it, tools }), 1);
+  t.deepEqual(it.errors, [
+    `umount-imss: unmounted ${it.mountPoint}, but the same file system is at /bound as well; unmount that too, with: umount-imss /bound`,
+  ]);
+  t.is(await runUmount({ ...it, tools, args: ['-l', it.mountPoint] }), 0);
+});
+
 test('--lazy and --force are passed on', async (t) => {
   const it = stage(t);
   t.is(await runUmount({ ...it, args: ['-l', it.mountPoint] }), 0);
