@@ -10,7 +10,7 @@ import { displayPath } from '../fs/mount-table.ts';
 import { bytesOf, textOf } from './bytes-path.ts';
 import { EXIT_USAGE, FailureError, UsageError, failureOf, oneLine } from './errors.ts';
 import { canonicalPath } from './mount-point.ts';
-import type { MountTools } from './mount-tools.ts';
+import type { ListedMount, MountTools } from './mount-tools.ts';
 import { type Answer, HELP_FLAGS, VERSION_FLAGS, runParser } from './options.ts';
 import { PATIENCE_MS, saying } from './patience.ts';
 import { isRunning } from './process-info.ts';
@@ -178,13 +178,13 @@ async function unmountOne(
     return;
   }
   const daemon = daemonOf(program, path);
-  const minor = (await program.tools.listMounts()).findLast((mount) =>
-    mount.mountPoint.equals(path),
-  )?.deviceMinor;
+  // Before unmounting: as soon as the file system is gone, another one may get its device number.
+  const mounts = await program.tools.listMounts();
+  const minor = mounts.findLast((mount) => mount.mountPoint.equals(path))?.deviceMinor;
+  const bound = otherPlaces(mounts, path, minor);
   await unmountLive(program, path, request.mode);
   if (request.verbose)
     program.print(`${request.mode === 'lazy' ? 'detached' : 'unmounted'} ${shown}`);
-  const bound = await otherPlaces(program, path, minor);
   if (bound.length > 0) {
     // With --all their turn comes, and a detached file system goes on anyway.
     if (request.all || request.mode === 'lazy') return;
@@ -197,13 +197,12 @@ async function unmountOne(
 }
 
 /** Where else the file system with this device number is mounted: it lives on until it is unmounted everywhere. */
-async function otherPlaces(
-  program: UmountProgram,
+function otherPlaces(
+  mounts: readonly ListedMount[],
   path: Buffer,
   minor: number | undefined,
-): Promise<string[]> {
-  if (minor === undefined) return [];
-  return (await program.tools.listMounts())
+): string[] {
+  return mounts
     .filter((mount) => mount.deviceMinor === minor && !mount.mountPoint.equals(path))
     .map((mount) => displayPath(mount.mountPoint));
 }
