@@ -241,7 +241,9 @@ function openOrMake(path: string): { fd: number; isNew: boolean } | undefined {
 
 function explainOpen(path: string, error: unknown): MetaOpenError {
   const code = errorCode(error);
-  if (code === 'ENOENT' || code === 'ENOTDIR') {
+  // The likes of /proc answer ENOENT where nothing can be made.
+  const isFolder = statSync(dirname(path), { throwIfNoEntry: false })?.isDirectory() === true;
+  if ((code === 'ENOENT' || code === 'ENOTDIR') && !isFolder) {
     return new MetaOpenError(
       'no-directory',
       `${dirname(path)} is not a directory: make it, or name a file elsewhere`,

@@ -15,6 +15,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
+import { MetaOpenError } from './database-file.ts';
 import { tryLockFile } from './file-lock.ts';
 
 const PREFIX = 'imssfs-meta-';
@@ -30,8 +31,21 @@ export function makeTemporaryFolder(
 ): { folder: string; file: string } {
   const parent = within ?? usableRuntimeDirectory() ?? tmpdir();
   removeLeftovers(parent, clock.now().seconds * 1000);
-  const folder = mkdtempSync(join(parent, PREFIX));
+  const folder = makeFolder(parent);
   return { folder, file: join(folder, FILE_NAME) };
+}
+
+function makeFolder(parent: string): string {
+  try {
+    return mkdtempSync(join(parent, PREFIX));
+  } catch (error) {
+    const { code = 'error' } = error as NodeJS.ErrnoException;
+    throw new MetaOpenError(
+      code === 'ENOSPC' || code === 'EDQUOT' ? 'no-space' : 'not-writable',
+      `cannot make a folder for the metadata in ${parent} (${code}): name a file with -M, or a folder with TMPDIR`,
+      { cause: error },
+    );
+  }
 }
 
 export function removeTemporaryFolder(folder: string): void {
@@ -43,7 +57,9 @@ function usableRuntimeDirectory(): string | undefined {
   if (directory === undefined || directory === '') return undefined;
   try {
     accessSync(directory, constants.W_OK | constants.X_OK);
-    return statSync(directory).isDirectory() ? directory : undefined;
+    const stat = statSync(directory);
+    // Root may have inherited another user's, which goes when that user logs out.
+    return stat.isDirectory() && stat.uid === process.getuid?.() ? directory : undefined;
   } catch {
     return undefined;
   }
