@@ -100,7 +100,9 @@ export async function canonicalPath(given: Buffer, purpose: Purpose): Promise<Bu
   try {
     return await realpath(path, { encoding: 'buffer' });
   } catch (error) {
-    if (errorCode(error) !== 'ENOTCONN') throw unreachable(path, error, purpose);
+    // ECONNABORTED: it asked while the daemon died.
+    const dead = ['ENOTCONN', 'ECONNABORTED'].includes(errorCode(error) ?? '');
+    if (!dead) throw unreachable(path, error, purpose);
   }
   try {
     return joinPath(await realpath(parentOf(path), { encoding: 'buffer' }), lastNameOf(path));

@@ -54,7 +54,7 @@ export function makeRunDirectory(directories: readonly string[], uid: number): s
     failure = `${directory} belongs to another user`;
   }
   throw new FailureError(
-    `cannot make a directory for run-time files (${failure}); make it writable`,
+    `cannot make a directory for run-time files (${failure}); make ${directories.join(' or ')} writable, in a container with --tmpfs /run`,
   );
 }
 
