@@ -153,7 +153,8 @@ class Scan {
 
 async function processIds(): Promise<number[]> {
   const names = await readdir('/proc');
-  return names.filter((name) => /^\d+$/.test(name)).map(Number);
+  // Whoever asks may stand in the mount, but does not keep it busy for longer than the question.
+  return names.filter((name) => /^\d+$/.test(name) && name !== String(process.pid)).map(Number);
 }
 
 /**
@@ -191,8 +192,15 @@ export async function findHolders(target: Target, timeoutMs = TIMEOUT_MS): Promi
   };
 }
 
-/** Lines for a person, at most `limit` uses: `1234 bash: cwd /mnt/imss/a`. Empty if nothing was found or hidden. */
-export function describeHolders(found: Holders, limit = 10): string[] {
+/**
+ * Lines for a person, at most `limit` uses: `1234 bash: cwd /mnt/imss/a`. Empty if nothing was found or hidden.
+ * Root is not advised to become root.
+ */
+export function describeHolders(
+  found: Holders,
+  limit = 10,
+  isRoot = process.geteuid?.() === 0,
+): string[] {
   const uses = found.holders.map(
     ({ pid, command, what, path }) => `${pid} ${command}: ${what} ${displayPath(path)}`,
   );
@@ -204,8 +212,11 @@ export function describeHolders(found: Holders, limit = 10): string[] {
   if (lines.length > limit) shown.push(`and ${lines.length - limit} more`);
   const { unreadableProcesses: hidden } = found;
   if (hidden > 0) {
+    const processes = `${hidden} process${hidden === 1 ? '' : 'es'}`;
     shown.push(
-      `${hidden} process${hidden === 1 ? '' : 'es'} of other users could not be looked into; root sees all`,
+      isRoot
+        ? `${processes} could not be looked into`
+        : `${processes} of other users could not be looked into; root sees all`,
     );
   }
   if (found.incomplete) shown.push('the search was cut short: there may be more');

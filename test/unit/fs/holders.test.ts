@@ -65,11 +65,17 @@ test('holders read as one line each, nested mounts first', (t) => {
 
 test('what was left out, hidden or not reached is said', (t) => {
   const found = { holders: [holder, holder, holder], nestedMounts: [], incomplete: true };
-  t.deepEqual(describeHolders({ ...found, unreadableProcesses: 1 }, 2), [
+  t.deepEqual(describeHolders({ ...found, unreadableProcesses: 1 }, 2, false), [
     '12 bash: cwd /mnt/imss/a',
     '12 bash: cwd /mnt/imss/a',
     'and 1 more',
     '1 process of other users could not be looked into; root sees all',
     'the search was cut short: there may be more',
+  ]);
+});
+
+test('root is told of processes that even root may not look into, without advice', (t) => {
+  t.deepEqual(describeHolders({ ...nothing, unreadableProcesses: 2 }, 5, true), [
+    '2 processes could not be looked into',
   ]);
 });
