@@ -2,12 +2,13 @@
  * The command `umount-imss`: unmounts, and waits until the process that served the mount has ended, so that its
  * memory is free when the command returns.
  */
+import { readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { FsError } from '../errno.ts';
 import type { UnmountMode } from '../fs/engine.ts';
 import { displayPath } from '../fs/mount-table.ts';
-import { bytesOf, textOf } from './bytes-path.ts';
+import { bytesOf, joinPath, textOf } from './bytes-path.ts';
 import { EXIT_USAGE, FailureError, UsageError, failureOf, oneLine } from './errors.ts';
 import { canonicalPath } from './mount-point.ts';
 import type { ListedMount, MountTools } from './mount-tools.ts';
@@ -38,6 +39,8 @@ export interface UmountProgram {
   /** Arguments as latin1 strings (see bytes-path.ts). */
   args: readonly string[];
   uid: number;
+  /** Folder that relative mount points are meant from; the process itself stands elsewhere. */
+  cwd: Buffer;
   /** Mounts whose daemon runs. */
   runStates(): StoredRunState[];
   sleep(ms: number): Promise<unknown>;
@@ -166,7 +169,8 @@ async function unmountOne(
 ): Promise<void> {
   if (given.length === 0)
     throw new UsageError('the mount point is empty; name where imssfs is mounted');
-  const path = await canonicalPath(given, 'unmount');
+  const isAbsolute = given[0] === 0x2f;
+  const path = await canonicalPath(isAbsolute ? given : joinPath(program.cwd, given), 'unmount');
   const shown = displayPath(path);
   const state = await saying(program.tools.mountState(path), () => {
     program.printError(`umount-imss: waiting for the mount at ${shown} to answer`);
@@ -313,14 +317,17 @@ function stillRunning(request: UmountRequest, daemon: StoredRunState): FailureEr
   );
 }
 
-/** The command in this process. */
+/** The command in this process, which leaves its working folder: a mount that it stood in would be in use. */
 export function umountProgram(tools: MountTools, args: readonly string[]): UmountProgram {
   const uid = process.getuid?.() ?? 0;
   const directories = uid === 0 ? allRunDirectories() : runDirectories(uid, process.env);
+  const cwd = readlinkSync('/proc/self/cwd', { encoding: 'buffer' });
+  process.chdir('/');
   return {
     tools,
     args,
     uid,
+    cwd,
     runStates: () => listRunStates(directories),
     sleep: (ms) => sleep(ms),
     print: (line) => process.stdout.write(`${line}\n`),

@@ -153,7 +153,7 @@ class Scan {
 
 async function processIds(): Promise<number[]> {
   const names = await readdir('/proc');
-  // Whoever asks may stand in the mount, but does not keep it busy for longer than the question.
+  // Whoever asks does not keep the mount busy for longer than the question.
   return names.filter((name) => /^\d+$/.test(name) && name !== String(process.pid)).map(Number);
 }
 

@@ -77,6 +77,13 @@ commandTest(
   { needsRoot: true },
 );
 
+commandTest('umount-imss does not keep a mount busy in which it is started', async (t, shell) => {
+  const pid = await shell.mount();
+  const result = await shell.umount(['.'], { cwd: shell.mnt });
+  t.is(result.status, 0, describe(result));
+  t.false(isAlive(pid));
+});
+
 commandTest('--force unmounts', async (t, shell) => {
   const pid = await shell.mount();
   const result = await shell.umount(['--force', shell.mnt]);

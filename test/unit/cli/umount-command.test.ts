@@ -34,6 +34,7 @@ function stage(t: ExecutionContext): Stage {
     mountPoint,
     args: [mountPoint],
     uid: 7,
+    cwd: Buffer.from(base),
     runStates: () => [],
     sleep: () => Promise.resolve(),
     print: (line) => out.push(line),
@@ -58,6 +59,12 @@ test('a mount is unmounted, with or without a slash at its end, without a word',
   t.is(await runUmount({ ...it, args: [`${it.mountPoint}//`] }), 0);
   t.deepEqual(it.unmounted, [`plain ${it.mountPoint}`]);
   t.deepEqual([...it.out, ...it.errors], []);
+});
+
+test('a relative mount point is meant from the working folder', async (t) => {
+  const it = stage(t);
+  t.is(await runUmount({ ...it, args: ['m', './m/'] }), 0);
+  t.deepEqual(it.unmounted, [`plain ${it.mountPoint}`, `plain ${it.mountPoint}`]);
 });
 
 test('a file system that is bound to another place as well is named there, without a wait', async (t) => {
