@@ -4,10 +4,11 @@
  */
 import type { InodeId } from '../ids.ts';
 import { invariant } from '../invariant.ts';
+import { InodeCounts } from './inode-counts.ts';
 
 export class InodeReferences {
-  readonly #lookups = new Map<InodeId, number>();
-  readonly #handles = new Map<InodeId, number>();
+  readonly #lookups = new InodeCounts();
+  readonly #handles = new InodeCounts();
   readonly #orphans = new Set<InodeId>();
   readonly #reap: (inode: InodeId) => void;
 
@@ -23,31 +24,21 @@ export class InodeReferences {
 
   /** The kernel was told of `inode` once more. */
   addLookup(inode: InodeId): void {
-    this.#lookups.set(inode, (this.#lookups.get(inode) ?? 0) + 1);
+    this.#lookups.add(inode, 1);
   }
 
   /** The kernel forgets `count` lookups; more than it was told of is a protocol error, taken as all. */
   forget(inode: InodeId, count: number): void {
-    const left = (this.#lookups.get(inode) ?? 0) - count;
-    if (left > 0) this.#lookups.set(inode, left);
-    else {
-      this.#lookups.delete(inode);
-      this.#reapIfUnreferenced(inode);
-    }
+    if (this.#lookups.add(inode, -count) === 0) this.#reapIfUnreferenced(inode);
   }
 
   addHandle(inode: InodeId): void {
-    this.#handles.set(inode, (this.#handles.get(inode) ?? 0) + 1);
+    this.#handles.add(inode, 1);
   }
 
   dropHandle(inode: InodeId): void {
-    const handles = this.#handles.get(inode);
-    invariant(handles !== undefined, 'a handle is dropped once');
-    if (handles > 1) this.#handles.set(inode, handles - 1);
-    else {
-      this.#handles.delete(inode);
-      this.#reapIfUnreferenced(inode);
-    }
+    invariant(this.#handles.get(inode) > 0, 'a handle is dropped once');
+    if (this.#handles.add(inode, -1) === 0) this.#reapIfUnreferenced(inode);
   }
 
   /** `inode` has lost its last name: it is reaped now, or when nothing refers to it any more. */
@@ -64,7 +55,7 @@ export class InodeReferences {
   }
 
   #reapIfUnreferenced(inode: InodeId): void {
-    if (this.#lookups.has(inode) || this.#handles.has(inode)) return;
+    if (this.#lookups.get(inode) > 0 || this.#handles.get(inode) > 0) return;
     if (this.#orphans.delete(inode)) this.#reap(inode);
   }
 }

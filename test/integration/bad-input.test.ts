@@ -128,7 +128,7 @@ const LACKING: Record<string, { prepare: string; prefix: string; says: RegExp }>
     says: /\/dev\/fuse/,
   },
   'as an ordinary user where fusermount is missing': {
-    prepare: `open_fuse 666; chown 65534 mnt; chmod 777 .; export XDG_RUNTIME_DIR="$PWD"
+    prepare: `open_fuse 666; chown 65534 mnt; chmod 777 .; export TMPDIR="$PWD"
       : > nothing; chmod 644 nothing
       for each in /bin /usr/bin /usr/local/bin; do
         for name in fusermount fusermount3; do
@@ -139,7 +139,7 @@ const LACKING: Record<string, { prepare: string; prefix: string; says: RegExp }>
     says: /fusermount/,
   },
   'as an ordinary user who may not open /dev/fuse': {
-    prepare: 'open_fuse 600; chown 65534 mnt; chmod 777 .; export XDG_RUNTIME_DIR="$PWD"',
+    prepare: 'open_fuse 600; chown 65534 mnt; chmod 777 .; export TMPDIR="$PWD"',
     prefix: '$AS_USER',
     says: /\/dev\/fuse/,
   },
@@ -149,7 +149,7 @@ const LACKING: Record<string, { prepare: string; prefix: string; says: RegExp }>
     says: /SYS_ADMIN|privileged/i,
   },
   'as an ordinary user on a folder of another': {
-    prepare: 'open_fuse 666; chmod 777 .; export XDG_RUNTIME_DIR="$PWD"',
+    prepare: 'open_fuse 666; chmod 777 .; export TMPDIR="$PWD"',
     prefix: '$AS_USER',
     says: /permission/i,
   },
