@@ -1,9 +1,9 @@
 /**
- * `npm start`: builds if needed, makes the default mount point (/mnt/imss for root, ~/imss for others) and mounts there.
+ * `npm start`: builds what is new, makes the default mount point (/mnt/imss for root, ~/imss for others) and mounts there.
  * Arguments after `--` go to imssfs as they are, instead of the default mount point.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -51,6 +51,17 @@ function build() {
   run('npm', ['run', '--silent', 'build']);
 }
 
-if (!existsSync(join(project, 'dist', 'src', 'cli'))) build();
+/** Whether every source is older than what was built from it last. */
+function isBuilt() {
+  const entry = join(project, 'dist', 'src', 'cli', 'imssfs.js');
+  if (!existsSync(entry)) return false;
+  const builtMs = statSync(entry).mtimeMs;
+  const sources = join(project, 'src');
+  return readdirSync(sources, { recursive: true }).every(
+    (name) => statSync(join(sources, name)).mtimeMs <= builtMs,
+  );
+}
+
+if (!isBuilt()) build();
 const args = process.argv.slice(2);
 run(join(project, 'bin', 'imssfs'), args.length > 0 ? args : [defaultMountPoint()]);
