@@ -5,40 +5,34 @@
 import type { BlockLease, XattrMode } from '../../blocks/store.ts';
 import { FsError } from '../../errno.ts';
 import type { HandleId, InodeId } from '../../ids.ts';
-import { FileType, PERMISSION_MASK, type Stat } from '../../stat.ts';
+import { FileType, PERMISSION_MASK } from '../../stat.ts';
 import { type Task, wait } from '../../task.ts';
-import type { Entry, SetAttributes } from '../types.ts';
-import type { Vfs } from '../vfs.ts';
+import type { SetAttributes } from '../types.ts';
 import {
-  FUSE_ATTR_OUT,
-  FUSE_ENTRY_OUT,
-  FUSE_GETXATTR_OUT,
-  FUSE_OPEN_OUT,
-  FUSE_ROOT_ID,
   FUSE_STATFS_OUT,
   FUSE_WRITE_OUT,
-  OpenFlag,
   OpenInFlag,
   type OperationName,
   SetattrValid,
   WriteFlag,
 } from './abi.ts';
-import type { Decoded } from './layout.ts';
 import {
-  attrFromStat,
-  createReply,
-  dataReply,
-  DirectoryPage,
-  emptyReply,
-  structReply,
-} from './reply.ts';
-import type { Request, RequestOf } from './request.ts';
-
-/**
- * How long the kernel may keep what we told it, in seconds. While this is the only mount, every change goes
- * through this very kernel, so nothing can become stale.
- */
-const VALID_SECONDS = 86_400;
+  attrReply,
+  done,
+  entryReply,
+  entryValues,
+  negativeEntry,
+  type OperationContext,
+  openReply,
+  openValues,
+  plain,
+  type Reply,
+  single,
+  toInode,
+  xattrReply,
+} from './operation-replies.ts';
+import { createReply, dataReply, DirectoryPage, structReply } from './reply.ts';
+import type { Request, RequestHeader, RequestOf } from './request.ts';
 
 /** Open flags of fcntl.h (x86-64 and arm64 agree on these). */
 const O_ACCMODE = 0o3;
@@ -65,31 +59,6 @@ const DIRENT_PLUS_BYTES = 160;
 
 const NAME_MAX_BYTES = 255;
 const STATFS_UNIT_BYTES = 4096;
-
-export interface OperationContext {
-  readonly vfs: Vfs;
-}
-
-/** A finished operation, not sent yet. */
-export interface Reply {
-  readonly parts: readonly Buffer[];
-  /** Inodes that this reply tells the kernel of, once for each time. */
-  readonly lookups: readonly InodeId[];
-  /** A handle that this reply opens; to be released if the reply cannot be delivered. */
-  readonly opened?: HandleId;
-}
-
-const NO_LOOKUPS: readonly InodeId[] = [];
-
-/** Node 1 is the mount's root; every other node id is an inode number. */
-export function toInode({ vfs }: OperationContext, nodeid: number): InodeId {
-  return nodeid === FUSE_ROOT_ID ? vfs.root : (nodeid as InodeId);
-}
-
-/** The inverse of {@link toInode}. */
-export function toNode({ vfs }: OperationContext, inode: InodeId): number {
-  return inode === vfs.root ? FUSE_ROOT_ID : inode;
-}
 
 type Handler<R> = (context: OperationContext, request: R, payload: BlockLease) => Task<Reply>;
 type Handlers = { readonly [O in OperationName]?: Handler<RequestOf<O>> };
@@ -300,11 +269,9 @@ const HANDLERS: Handlers = {
   },
 };
 
-type Header = Request['header'];
-
 function* rename(
   context: OperationContext,
-  header: Header,
+  header: RequestHeader,
   [oldName, newName]: readonly [Buffer, Buffer],
   input: { newdir: number; flags: number },
 ): Task<Reply> {
@@ -322,7 +289,7 @@ function* rename(
 
 function* readdir(
   context: OperationContext,
-  header: Header,
+  header: RequestHeader,
   input: { fh: number; offset: number; size: number },
   withAttributes: boolean,
 ): Task<Reply> {
@@ -388,97 +355,6 @@ function xattrMode(flags: number): XattrMode {
   throw new FsError('EINVAL', `setxattr flags ${flags}`);
 }
 
-/** A size of 0 asks how large the value is; ERANGE when it is larger than the caller's buffer. */
-function xattrReply(header: Header, value: Buffer, sizeBytes: number): Reply {
-  if (sizeBytes === 0) {
-    return single(structReply(header.unique, FUSE_GETXATTR_OUT, { size: value.length }));
-  }
-  if (value.length > sizeBytes) throw new FsError('ERANGE');
-  return plain(dataReply(header.unique, [value]));
-}
-
-function entryValues(context: OperationContext, entry: Entry): Decoded<typeof FUSE_ENTRY_OUT> {
-  return {
-    nodeid: toNode(context, entry.inode),
-    generation: 0,
-    entry_valid: VALID_SECONDS,
-    attr_valid: VALID_SECONDS,
-    entry_valid_nsec: 0,
-    attr_valid_nsec: 0,
-    attr: attrFromStat(entry.stat),
-  };
-}
-
-/**
- * A handle that cannot write has nothing to flush, so its close(2) need not ask us. That holds as long as the kernel
- * keeps POSIX locks itself: FLUSH would otherwise drop them.
- */
-function openValues(handle: HandleId, readOnly = false): Decoded<typeof FUSE_OPEN_OUT> {
-  const flags = OpenFlag.KEEP_CACHE | (readOnly ? OpenFlag.NOFLUSH : 0);
-  return { fh: handle, open_flags: flags, backing_id: 0 };
-}
-
-function entryReply(context: OperationContext, header: Header, entry: Entry): Reply {
-  const reply = structReply(header.unique, FUSE_ENTRY_OUT, entryValues(context, entry));
-  return { parts: [reply], lookups: [entry.inode] };
-}
-
-/** Node 0: the kernel remembers that there is no such name. */
-function negativeEntry(header: Header): Reply {
-  return single(structReply(header.unique, FUSE_ENTRY_OUT, NEGATIVE_ENTRY));
-}
-
-const EPOCH = { seconds: 0, nanoseconds: 0 };
-const NEGATIVE_ENTRY: Decoded<typeof FUSE_ENTRY_OUT> = {
-  nodeid: 0,
-  generation: 0,
-  entry_valid: VALID_SECONDS,
-  attr_valid: 0,
-  entry_valid_nsec: 0,
-  attr_valid_nsec: 0,
-  attr: attrFromStat({
-    inode: 0 as InodeId,
-    mode: 0,
-    nlink: 0,
-    uid: 0,
-    gid: 0,
-    rdev: 0,
-    sizeBytes: 0,
-    storedBytes: 0,
-    blockSizeBytes: 0,
-    atime: EPOCH,
-    mtime: EPOCH,
-    ctime: EPOCH,
-  }),
-};
-
-function attrReply(header: Header, stat: Stat): Reply {
-  return single(
-    structReply(header.unique, FUSE_ATTR_OUT, {
-      attr_valid: VALID_SECONDS,
-      attr_valid_nsec: 0,
-      attr: attrFromStat(stat),
-    }),
-  );
-}
-
-function openReply(header: Header, handle: HandleId, readOnly = false): Reply {
-  const reply = structReply(header.unique, FUSE_OPEN_OUT, openValues(handle, readOnly));
-  return { parts: [reply], lookups: NO_LOOKUPS, opened: handle };
-}
-
-function acknowledge(_context: OperationContext, request: { header: Header }): Task<Reply> {
+function acknowledge(_context: OperationContext, request: { header: RequestHeader }): Task<Reply> {
   return wait(done(request.header));
-}
-
-function done(header: Header): Reply {
-  return single(emptyReply(header.unique));
-}
-
-function single(part: Buffer): Reply {
-  return { parts: [part], lookups: NO_LOOKUPS };
-}
-
-function plain(parts: readonly Buffer[]): Reply {
-  return { parts, lookups: NO_LOOKUPS };
 }

@@ -13,7 +13,8 @@ import { type Negotiated, NOTHING_NEGOTIATED } from './abi.ts';
 import { describeReply, describeRequest } from './debug.ts';
 import type { Device } from './device.ts';
 import { negotiate, type Negotiation, UnsupportedProtocolError } from './negotiate.ts';
-import { type OperationContext, operationFor, type Reply, toInode, toNode } from './operations.ts';
+import { type OperationContext, type Reply, toInode, toNode } from './operation-replies.ts';
+import { operationFor } from './operations.ts';
 import { errorReply, initReply, notifyInvalInode } from './reply.ts';
 import {
   decodeRequest,
