@@ -36,7 +36,15 @@ export function fromMilliseconds(ms: number): Timespec {
  */
 export class SystemClock implements Clock {
   /** Wall-clock milliseconds at monotonic zero. */
-  #offsetMs = Date.now() - performance.now();
+  #offsetMs: number;
+
+  /** Waits, for a millisecond at most, until the wall clock shows a new one: then its hidden digits are zero. */
+  constructor() {
+    const startMs = Date.now();
+    let nowMs = startMs;
+    while (nowMs === startMs) nowMs = Date.now();
+    this.#offsetMs = nowMs - performance.now();
+  }
 
   now(): Timespec {
     const wholeMs = Date.now();

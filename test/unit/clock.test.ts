@@ -35,6 +35,14 @@ test('the system clock shows the same millisecond as Date.now, with further digi
   t.true(withDigits > 0);
 });
 
+test('the digits below a millisecond count from the first reading on', (t) => {
+  let wholeMs = 0;
+  for (let i = 0; i < 20; i++) {
+    if (new SystemClock().now().nanoseconds % 1e6 === 0) wholeMs += 1;
+  }
+  t.true(wholeMs < 10, `${wholeMs} of 20 first readings showed whole milliseconds`);
+});
+
 test('a manual clock stands still until it is moved', (t) => {
   const clock = new ManualClock(5);
   t.deepEqual(clock.now(), clock.now());
