@@ -171,10 +171,9 @@ commandTest('--debug-fuse writes a line for each request, and no data', async (t
   const log = readFileSync(shell.logFile, 'utf8');
   const lines = log.split('\n').filter((line) => /mkdir/i.test(line));
   for (let i = 0; i < 20; i++) {
-    t.true(
-      lines.some((line) => line.includes(`debugged-${i}`)),
-      `mkdir of debugged-${i}`,
-    );
+    const ofFolder = lines.filter((line) => line.includes(`debugged-${i}\\"`));
+    t.is(ofFolder.length, 1, `lines of mkdir debugged-${i}`);
+    t.regex(ofFolder[0] ?? '', / -> ok nodeid=\d+ /);
   }
   for (const name of [/create|mknod/i, /write/i, /lookup/i]) t.regex(log, name);
   t.false(log.includes('PRIVATE-DATA'));

@@ -108,33 +108,23 @@ function describeBody(request: Request, slices: readonly Buffer[]): string[] {
 function headerOf(message: Buffer | readonly Buffer[]): {
   slices: readonly Buffer[];
   error: number;
-  key: number;
 } {
   const slices = Buffer.isBuffer(message) ? [message] : message;
   const [first] = slices;
   invariant(first !== undefined && first.length >= HEADER_BYTES, 'a reply begins with its header');
-  const header = readStruct(FUSE_OUT_HEADER, first, 0);
-  return { slices, error: header.error, key: uniqueKeyOf(header.unique) };
+  return { slices, error: readStruct(FUSE_OUT_HEADER, first, 0).error };
 }
 
-/**
- * `unique=6 ok size=3` or `unique=6 ENOENT`. Without `request`, as after one that could not be decoded, the
- * structures in the reply are shown as data.
- */
-export function describeReply(
-  request: Request | undefined,
-  reply: Buffer | readonly Buffer[],
-): string {
-  const { slices, error, key } = headerOf(reply);
-  if (error !== 0) return `unique=${key} ${errnoName(-error)}`;
-  const lengthBytes = slices.reduce((sum, slice) => sum + slice.length, 0) - HEADER_BYTES;
-  const words =
-    request === undefined
-      ? lengthBytes === 0
-        ? []
-        : [`data=${lengthBytes} bytes`]
-      : describeBody(request, slices);
-  return [`unique=${key}`, 'ok', ...words].join(' ');
+/** What became of a request: `ok size=3`, or `ENOENT`. */
+export function describeReply(request: Request, reply: Buffer | readonly Buffer[]): string {
+  const { slices, error } = headerOf(reply);
+  if (error !== 0) return errnoName(-error);
+  return ['ok', ...describeBody(request, slices)].join(' ');
+}
+
+/** A request and its reply in one line. */
+export function describeExchange(request: Request, reply: Buffer | readonly Buffer[]): string {
+  return `${describeRequest(request)} -> ${describeReply(request, reply)}`;
 }
 
 /** `notify INVAL_ENTRY parent=1 namelen=3 flags=0x0 "abc"`. */

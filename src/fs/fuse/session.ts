@@ -10,7 +10,7 @@ import type { Logger } from '../../log.ts';
 import { isPromiseLike, runTask } from '../../task.ts';
 import type { Vfs } from '../vfs.ts';
 import { type Negotiated, NOTHING_NEGOTIATED } from './abi.ts';
-import { describeReply, describeRequest } from './debug.ts';
+import { describeExchange, describeRequest } from './debug.ts';
 import type { Device } from './device.ts';
 import { negotiate, type Negotiation, UnsupportedProtocolError } from './negotiate.ts';
 import { type OperationContext, type Reply, toInode, toNode } from './operation-replies.ts';
@@ -40,7 +40,7 @@ export interface SessionOptions {
   vfs: Vfs;
   payloads: PayloadSource;
   logger: Logger;
-  /** Logs a line for each request and reply, at level debug. */
+  /** Logs a line for each request and what became of it, at level debug. */
   debug: boolean;
 }
 
@@ -133,7 +133,6 @@ export class Session {
     const message = { head: this.#device.head, payload: this.#payload.bytes, lengthBytes };
     try {
       const request = decodeRequest(message, this.#negotiated);
-      if (this.#debug) this.#logger.debug(describeRequest(request));
       this.#handle(request);
     } catch (error) {
       if (!(error instanceof MalformedRequestError)) throw error;
@@ -144,6 +143,7 @@ export class Session {
   }
 
   #handle(request: Request): void {
+    if (this.#debug && !isDispatched(request)) this.#logger.debug(describeRequest(request));
     switch (request.op) {
       case 'INIT':
         this.#init(request);
@@ -203,6 +203,7 @@ export class Session {
 
   /** The request waits: its payload stays with it, and INTERRUPT can reach it. */
   #suspend(request: Request): AbortSignal {
+    if (this.#debug) this.#logger.debug(`${describeRequest(request)} -> waits`);
     const controller = new AbortController();
     this.#pending.set(request.header.uniqueKey, { controller, payload: this.#payload });
     this.#payload = this.#payloads.lease();
@@ -233,7 +234,7 @@ export class Session {
   /** Sends a reply; only what the kernel has received counts as looked up or open. */
   #answer(request: Request, reply: Reply): void {
     const { header } = request;
-    if (this.#debug) this.#logger.debug(describeReply(request, reply.parts));
+    if (this.#debug) this.#logger.debug(describeExchange(request, reply.parts));
     const errno = this.#send(header, reply.parts);
     if (errno === 0) {
       for (const inode of reply.lookups) this.#vfs.references.addLookup(inode);
@@ -260,7 +261,7 @@ export class Session {
       );
     }
     const reply = errorReply(header.unique, errno);
-    if (this.#debug) this.#logger.debug(describeReply(request, reply));
+    if (this.#debug) this.#logger.debug(describeExchange(request, reply));
     this.#send(header, [reply]);
   }
 
@@ -299,4 +300,9 @@ export class Session {
     for (const { controller } of this.#pending.values()) controller.abort(new FsError('EINTR'));
     tell();
   }
+}
+
+/** Whether a request is answered by an operation, and logged together with its answer. */
+function isDispatched({ op }: Request): boolean {
+  return op !== 'INIT' && op !== 'FORGET' && op !== 'BATCH_FORGET' && op !== 'INTERRUPT';
 }
