@@ -11,6 +11,7 @@ import { claimMountPoint } from './claim.ts';
 import { EXIT_FAILURE } from './errors.ts';
 import type { RootLogger } from './logging.ts';
 import type { MountTools } from './mount-tools.ts';
+import { PATIENCE_MS } from './patience.ts';
 import { ownIdentity } from './process-info.ts';
 import type { RunState, RunStateFile } from './run-state.ts';
 import type { MountConfig, RunningMount, StartEngine } from './running-mount.ts';
@@ -35,7 +36,7 @@ export interface ServeRequest {
   logFile: string | undefined;
   version: string;
   startEngine: StartEngine;
-  tools: Pick<MountTools, 'findHolders' | 'isMounted' | 'listMounts'>;
+  tools: Pick<MountTools, 'findForeignMounts' | 'findHolders' | 'isMounted' | 'listMounts'>;
   control: ProcessControl;
   /** Called once, when the mount answers, with the lines for the person at the shell. */
   onReady(lines: string[]): void;
@@ -62,7 +63,9 @@ export async function serveMount(request: ServeRequest): Promise<number> {
     throw error;
   }
   stopper.started(mount);
-  stateFile.update({ phase: 'mounted', deviceMinor: await minorOf(request) });
+  const deviceMinor = await minorOf(request);
+  stopper.mountedAs(deviceMinor);
+  stateFile.update({ phase: 'mounted', deviceMinor });
   const lines = [readyLine(request), ...mount.describe()];
   for (const line of lines) logger.info(line);
   request.onReady(lines);
@@ -113,6 +116,7 @@ class Stopper {
   readonly #logger: Logger;
   #stateFile: RunStateFile | undefined;
   #mount: RunningMount | undefined;
+  #deviceMinor: number | undefined;
   #closing: Promise<void> | undefined;
   #signals = 0;
   /** The process ends without waiting for those who use the mount. */
@@ -132,6 +136,11 @@ class Stopper {
   started(mount: RunningMount): void {
     this.#mount = mount;
     if (this.#signals > 0) void this.#unmountPolitely(mount.engine);
+  }
+
+  /** The mount's device number, by which its copies elsewhere are known. */
+  mountedAs(deviceMinor: number | undefined): void {
+    this.#deviceMinor = deviceMinor;
   }
 
   signal(name: string): void {
@@ -187,6 +196,23 @@ class Stopper {
         this.#logger.warn(`in use (${holders}); detached, and serving until they are done`);
       }
       await this.#detach(engine);
+      return;
+    }
+    await this.#tellWhoKeepsIt();
+  }
+
+  /** Unmounted here, the file system lives on where another mount namespace has a copy of the mount. */
+  async #tellWhoKeepsIt(): Promise<void> {
+    if (this.#deviceMinor === undefined) return;
+    await this.#request.control.delay(PATIENCE_MS);
+    try {
+      const found = await this.#request.tools.findForeignMounts(this.#deviceMinor);
+      if (found.length === 0) return;
+      this.#logger.warn(
+        `unmounted, but still mounted in the mount namespace of ${found.join(', ')}; serving until it is gone`,
+      );
+    } catch (error) {
+      this.#logger.warn({ err: error }, 'cannot tell where else it is mounted');
     }
   }
 

@@ -92,6 +92,7 @@ function stage(t: ExecutionContext): Stage {
       tools: {
         isMounted: () => Promise.resolve(false),
         findHolders: () => Promise.resolve(['812 bash: cwd /mnt/x']),
+        findForeignMounts: (minor) => Promise.resolve(minor === 51 ? ['900 containerd'] : []),
         listMounts: () =>
           Promise.resolve([{ mountPoint: Buffer.from('/mnt/x'), userId: 0, deviceMinor: 51 }]),
       },
@@ -179,6 +180,28 @@ test('a signal on a busy mount names its users, detaches, and serves until they 
     'warn in use (812 bash: cwd /mnt/x); detached, and serving until they are done',
     'unmount lazy',
   ]);
+  it.end({ reason: 'unmounted' });
+  t.is(await exit, 0);
+});
+
+test('a signal on a mount that another mount namespace keeps says which', async (t) => {
+  const it = stage(t);
+  const { startEngine, control } = it.request;
+  const exit = serveMount({
+    ...it.request,
+    control: { ...control, delay: () => Promise.resolve() },
+    startEngine: async (config, logger) => {
+      const mount = await startEngine(config, logger);
+      return { ...mount, engine: { ...mount.engine, unmount: () => Promise.resolve() } };
+    },
+  });
+  await it.ready;
+  it.signal('SIGTERM');
+  await turns();
+  t.is(
+    it.steps.at(-1),
+    'warn unmounted, but still mounted in the mount namespace of 900 containerd; serving until it is gone',
+  );
   it.end({ reason: 'unmounted' });
   t.is(await exit, 0);
 });
