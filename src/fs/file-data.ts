@@ -13,6 +13,7 @@ import type { Clock } from '../clock.ts';
 import { FsError } from '../errno.ts';
 import type { HandleId, InodeId } from '../ids.ts';
 import type { DataReport, InodeRecord, MetaStore } from '../meta/store.ts';
+import { FileType, fileTypeOf } from '../stat.ts';
 import { type Task, wait } from '../task.ts';
 import { type AtimePolicy, atimeIsDue, mergeStat } from './attributes.ts';
 import { HandleTable, type OpenFile } from './handles.ts';
@@ -51,9 +52,12 @@ export class FileData {
     this.#atimePolicy = options.atimePolicy;
   }
 
-  /** Block 0's attributes, for a dataset that has or may have one. */
+  /**
+   * Block 0's attributes, if there is one. A regular file is asked for even while its record is unborn: its writer may
+   * have failed to report, and its data must not vanish for that.
+   */
   *innerOf(record: InodeRecord): Task<DataAttributes | undefined> {
-    const mayExist = !record.unborn || this.handles.openFile(record.inode)?.born === true;
+    const mayExist = !record.unborn || fileTypeOf(record.mode) === FileType.REGULAR;
     return mayExist ? yield* wait(this.#blocks.readInner(record.inode)) : undefined;
   }
 
@@ -72,7 +76,8 @@ export class FileData {
       inode: record.inode,
       view: viewOf(record.inode, record.layout.blockSizeBytes, inner),
       born: inner !== undefined || !record.unborn,
-      unreported: false,
+      // Born, yet not known to be: an earlier report has failed.
+      unreported: inner !== undefined && record.unborn,
       handleCount: 0,
     };
   }

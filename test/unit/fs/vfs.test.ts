@@ -150,6 +150,29 @@ test('the metadata server knows size and version once the writer has closed', as
   });
 });
 
+test('data outlives a close that the metadata server could not be told of', async (t) => {
+  let isFull = true;
+  const wrap: TestStoreOptions['wrap'] = ({ meta, blocks }) => ({
+    blocks,
+    meta: replacing(meta, 'reportData', (report) => (inode, data) => {
+      if (isFull) throw new FsError('ENOSPC');
+      return report(inode, data);
+    }),
+  });
+  await withStores({ wrap }, ({ vfs, meta }) => {
+    const { inode, handle } = create(vfs, 'file');
+    write(vfs, handle, Buffer.from('12345'));
+    t.is(code(vfs.flush(handle)), 'ENOSPC');
+    t.is(code(vfs.release(handle)), 'ENOSPC');
+    t.is(runSync(vfs.getattr(inode)).sizeBytes, 5);
+    isFull = false;
+    const again = runSync(vfs.open(inode, { truncate: false }));
+    t.is(read(vfs, again, 0, 9).toString(), '12345');
+    runSync(vfs.flush(again));
+    t.like(meta.inode(inode), { unborn: false, sizeBytes: 5 });
+  });
+});
+
 test('open with truncation empties the file, opening what is no file fails', async (t) => {
   await withStores({}, ({ vfs }) => {
     const { inode, handle } = create(vfs, 'file');
