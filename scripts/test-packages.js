@@ -19,6 +19,9 @@ const PACKAGES = {
   'util-linux': 'setpriv',
 };
 
+/** What the benchmarks alone use: installed where that can be done, never asked for. */
+const WELCOME_PACKAGES = { bindfs: 'bindfs' };
+
 function isInstalled(program) {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   return folders.some((folder) => {
@@ -31,8 +34,8 @@ function isInstalled(program) {
   });
 }
 
-function missingPackages() {
-  return Object.keys(PACKAGES).filter((name) => !isInstalled(PACKAGES[name]));
+function missingPackages(packages = PACKAGES) {
+  return Object.keys(packages).filter((name) => !isInstalled(packages[name]));
 }
 
 /** Quiet unless it fails; then all that apt-get said is shown. */
@@ -52,7 +55,8 @@ function giveUp(why) {
   process.exit(1);
 }
 
-const missing = process.env.IMSSFS_SKIP_MOUNT_TESTS === '1' ? [] : missingPackages();
+const skipsMounts = process.env.IMSSFS_SKIP_MOUNT_TESTS === '1';
+const missing = skipsMounts ? [] : missingPackages();
 if (missing.length > 0) {
   if (!isInstalled('apt-get')) {
     giveUp(`${missing.map((name) => PACKAGES[name]).join(', ')}; install them and try again`);
@@ -65,4 +69,11 @@ if (missing.length > 0) {
   aptGet(...install.toSpliced(1, 0, '-q'));
   const still = missingPackages();
   if (still.length > 0) giveUp(`this failed, see above: ${command}`);
+}
+
+const welcome = skipsMounts ? [] : missingPackages(WELCOME_PACKAGES);
+if (welcome.length > 0 && process.getuid() === 0 && isInstalled('apt-get')) {
+  console.log(`Installing ${welcome.join(', ')} with apt-get, for the benchmarks`);
+  if (missing.length === 0) aptGet('update', '-q');
+  aptGet('install', '-q', '-y', '--no-install-recommends', ...welcome);
 }
