@@ -14,6 +14,8 @@ export class ConfigError extends Error {
 
 export const MIN_BLOCK_SIZE_BYTES = 4096;
 export const MAX_REPLICATION = 3;
+/** Longer, and timers and sockets would notice. */
+const MAX_BUSY_POLL_MICROSECONDS = 1000;
 const MAX_NAME_BYTES = 255;
 
 /** What applies where nothing is said, as it would be written on the command line. */
@@ -29,6 +31,7 @@ export const DEFAULTS = {
   replication: '1',
   metaServers: '1',
   engine: 'kernel',
+  busyPoll: '50',
 } as const;
 
 /** The FUSE engines that exist in this version. */
@@ -48,6 +51,7 @@ export interface RawSettings {
   replication?: string | undefined;
   metaServers?: string | undefined;
   engine?: string | undefined;
+  busyPoll?: string | undefined;
 }
 
 /** Validated settings. */
@@ -66,6 +70,8 @@ export interface Settings {
   policy: PolicyName;
   replication: number;
   engine: EngineName;
+  /** How long a session looks for the kernel's next request before it sleeps. */
+  busyPollMs: number;
 }
 
 /** Checks all settings. `memoryBytes` is what this process may use. Throws {@link ConfigError}. */
@@ -92,6 +98,11 @@ export function validateSettings(raw: RawSettings, memoryBytes: number): Setting
       to: MAX_REPLICATION,
     }),
     engine: engine(raw.engine ?? DEFAULTS.engine),
+    busyPollMs:
+      wholeNumber('busy poll (--busy-poll)', raw.busyPoll ?? DEFAULTS.busyPoll, {
+        from: 0,
+        to: MAX_BUSY_POLL_MICROSECONDS,
+      }) / 1000,
   };
 }
 

@@ -53,6 +53,7 @@ export async function startAttached(
       request,
       logger: logger.component('fuse'),
       debug: config.debugFuse,
+      busyPollMs: settings.busyPollMs,
     });
     await engine.start();
     return {

@@ -158,6 +158,12 @@ export const OPTION_TABLE: readonly OptionRow[] = [
     defaultText: 'named when the mount is ready',
   },
   {
+    flags: '--busy-poll <microseconds>',
+    group: DAEMON,
+    help: 'how long the daemon looks for the next request before it sleeps, 0 to 1000; it looks only while that pays, 0 leaves every idle moment to other programs',
+    defaultText: DEFAULTS.busyPoll,
+  },
+  {
     flags: '--debug-fuse',
     group: DAEMON,
     help: 'log one line for each request of the kernel',

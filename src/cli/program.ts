@@ -169,6 +169,7 @@ function settingsText(line: CommandLine): Parameters<typeof validateSettings>[0]
     replication: text(line.replication),
     metaServers: text(line.metaServers),
     engine: text(line.engine),
+    busyPoll: text(line.busyPoll),
   };
 }
 

@@ -76,6 +76,7 @@ test('promises settled by a handler run before the event loop waits again', asyn
         void Promise.resolve().then(() => {
           resolve(performance.now() - start);
         });
+        return false;
       },
       onGone: reject,
       onBug: reject,
@@ -84,6 +85,46 @@ test('promises settled by a handler run before the event loop waits again', asyn
   });
   t.true(delayMs < 1000);
   await device.close();
+  closeSync(peer);
+});
+
+test('a handler that asks for another turn is called again with nothing to read, until it has enough', async (t) => {
+  const { device, peer } = pair();
+  const lengths: number[] = [];
+  await new Promise<void>((resolve, reject) => {
+    device.watch({
+      onReadable: () => {
+        lengths.push(device.read(Buffer.alloc(8192)));
+        if (lengths.length === 3) setTimeout(resolve, 50);
+        return lengths.length < 3;
+      },
+      onGone: reject,
+      onBug: reject,
+    });
+    writeSync(peer, Buffer.alloc(100));
+  });
+  t.deepEqual(lengths, [100, 0, 0]);
+  await device.close();
+  closeSync(peer);
+});
+
+test('a device that is closed calls no handler for the turn that it was asked for', async (t) => {
+  const { device, peer } = pair();
+  let calls = 0;
+  await new Promise<void>((resolve, reject) => {
+    device.watch({
+      onReadable: () => {
+        calls += 1;
+        resolve(device.close());
+        return true;
+      },
+      onGone: reject,
+      onBug: reject,
+    });
+    writeSync(peer, Buffer.alloc(100));
+  });
+  await new Promise((resolve) => setImmediate(resolve));
+  t.is(calls, 1);
   closeSync(peer);
 });
 

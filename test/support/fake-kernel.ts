@@ -48,6 +48,7 @@ export class FakeKernel {
         payloads: new ScratchPayloads(),
         logger: silentLogger,
         debug: false,
+        busyPollMs: 0,
         ...options,
       },
       {

@@ -16,6 +16,7 @@ test('defaults are those of the public description, and half of memory', (t) => 
     policy: 'RR',
     replication: 1,
     engine: 'kernel',
+    busyPollMs: 0.05,
   });
 });
 
@@ -67,6 +68,7 @@ const REFUSED: [RawSettings, RegExp][] = [
   [{ policy: 'RRb' }, /unknown/],
   [{ replication: '4' }, /replication \(-R\) "4" is not valid; give a whole number from 1 to 3/],
   [{ replication: '0' }, /replication/],
+  [{ busyPoll: '1001' }, /busy poll \(--busy-poll\) "1001" is not valid; give a whole number from 0 to 1000/],
   [{ deployment: '1' }, /this version mounts attached on one machine; use -d 0/],
   [{ deployment: '2' }, /this version mounts attached on one machine; use -d 0/],
   [{ deployment: '3' }, /deployment \(-d\) "3" is not valid; use 0/],

@@ -10,8 +10,11 @@ import { HEAD_BYTES } from './request.ts';
 
 /** What {@link Device.watch} calls, always from the event loop. */
 export interface DeviceHandlers {
-  /** A request may be waiting. Called again while any is left unread. */
-  onReadable(): void;
+  /**
+   * A request may be waiting. Called again while any is left unread; when it returns true, in the next turn of the
+   * event loop whether or not one is.
+   */
+  onReadable(): boolean;
   /** The connection has ended; called once, and nothing is called after it. */
   onGone(): void;
   /** A handler threw. Watching has stopped; the owner aborts the connection and exits. */
@@ -74,6 +77,7 @@ export class KernelDevice implements Device {
   #poll: PollHandle | undefined;
   #handlers: DeviceHandlers | undefined;
   #closed: Promise<void> | undefined;
+  #nextTurn: NodeJS.Immediate | undefined;
 
   readonly #readVector = new BigUint64Array(8 * WORDS_PER_IOVEC);
   readonly #readVectorAddress: number;
@@ -193,11 +197,16 @@ export class KernelDevice implements Device {
     try {
       // fuse_dev_poll() reports an error only when the connection has ended; libuv has then stopped polling.
       if (status < 0) this.#gone(handlers);
-      else handlers.onReadable();
+      else if (handlers.onReadable()) this.#nextTurn ??= setImmediate(this.#onNextTurn);
     } catch (error) {
       this.#failed(handlers, error);
     }
   }
+
+  readonly #onNextTurn = (): void => {
+    this.#nextTurn = undefined;
+    this.#onPoll(0);
+  };
 
   #failed(handlers: DeviceHandlers, error: unknown): void {
     this.#stopPolling();
@@ -216,6 +225,7 @@ export class KernelDevice implements Device {
   }
 
   #stopPolling(): void {
+    clearImmediate(this.#nextTurn);
     if (this.#poll !== undefined) this.#libc.poll.stop(this.#poll.memory);
   }
 
@@ -226,6 +236,7 @@ export class KernelDevice implements Device {
   close(): Promise<void> {
     if (this.#closed === undefined) {
       this.#handlers = undefined;
+      clearImmediate(this.#nextTurn);
       // uv_close() forgets the descriptor before it returns; only the memory must live until its callback.
       this.#closed = this.#closePoll();
       // No other descriptor refers to the connection, so fuse_dev_release() aborts it.

@@ -27,6 +27,8 @@ export interface KernelEngineOptions {
   logger: Logger;
   /** Logs one line for each request. */
   debug: boolean;
+  /** How long the session looks for the next request before it sleeps, in milliseconds. */
+  busyPollMs: number;
 }
 
 export class KernelEngine implements Engine {

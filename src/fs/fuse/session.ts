@@ -10,6 +10,7 @@ import type { Logger } from '../../log.ts';
 import { isPromiseLike, runTask } from '../../task.ts';
 import type { Vfs } from '../vfs.ts';
 import { type Negotiated, NOTHING_NEGOTIATED } from './abi.ts';
+import { BusyPoll } from './busy-poll.ts';
 import { describeExchange, describeRequest } from './debug.ts';
 import type { Device } from './device.ts';
 import { negotiate, type Negotiation, UnsupportedProtocolError } from './negotiate.ts';
@@ -42,6 +43,8 @@ export interface SessionOptions {
   logger: Logger;
   /** Logs a line for each request and what became of it, at level debug. */
   debug: boolean;
+  /** How long to look for the next request before sleeping; 0 to sleep at once. */
+  busyPollMs: number;
 }
 
 /** What the session tells its engine. */
@@ -66,6 +69,7 @@ export class Session {
   readonly #payloads: PayloadSource;
   readonly #logger: Logger;
   readonly #debug: boolean;
+  readonly #busyPoll: BusyPoll;
   readonly #events: SessionEvents;
   readonly #pending = new Map<number, PendingRequest>();
   readonly #context: OperationContext;
@@ -79,6 +83,7 @@ export class Session {
     this.#payloads = options.payloads;
     this.#logger = options.logger;
     this.#debug = options.debug;
+    this.#busyPoll = new BusyPoll(options.busyPollMs);
     this.#events = events;
     this.#payload = options.payloads.lease();
     this.#context = { vfs: options.vfs };
@@ -101,9 +106,7 @@ export class Session {
   /** Begins to serve. */
   start(): void {
     this.#device.watch({
-      onReadable: () => {
-        this.serve();
-      },
+      onReadable: () => this.serve(),
       onGone: () => {
         this.#end(() => {
           this.#events.gone();
@@ -120,13 +123,24 @@ export class Session {
     return this.#pending.size;
   }
 
-  /** Answers the requests that are waiting, up to {@link REQUESTS_PER_TURN}. */
-  serve(): void {
-    for (let count = 0; count < REQUESTS_PER_TURN && !this.#ended; count++) {
-      const lengthBytes = this.#device.read(this.#payload.bytes);
-      if (lengthBytes === 0) return;
+  /** Answers the requests that are waiting, up to {@link REQUESTS_PER_TURN}; true if more may be waiting. */
+  serve(): boolean {
+    for (let count = 0; count < REQUESTS_PER_TURN; count++) {
+      const lengthBytes = this.#nextRequest();
+      if (lengthBytes === 0) return false;
       this.#receive(lengthBytes);
+      if (this.#ended) return false;
     }
+    return true;
+  }
+
+  /** Length of the request that was read, 0 if there is none. */
+  #nextRequest(): number {
+    const { bytes } = this.#payload;
+    const lengthBytes = this.#device.read(bytes);
+    // What waits for another node is finished by the event loop: it must not be kept from it.
+    if (lengthBytes !== 0 || this.#pending.size > 0) return lengthBytes;
+    return this.#busyPoll.read(this.#device, bytes);
   }
 
   #receive(lengthBytes: number): void {

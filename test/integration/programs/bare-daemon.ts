@@ -65,7 +65,7 @@ function readInit(device: KernelDevice): void {
   device.watch({
     onReadable: () => {
       const length = device.read(payload);
-      if (length === 0 || served) return;
+      if (length === 0 || served) return false;
       served = true;
       const { head } = device;
       tell({
@@ -74,6 +74,7 @@ function readInit(device: KernelDevice): void {
         minor: head.readUInt32LE(44),
         length,
       });
+      return false;
     },
     onGone: () => {
       tell({ event: 'gone' });
@@ -86,6 +87,7 @@ function serve(device: KernelDevice): void {
   device.watch({
     onReadable: () => {
       while (device.read(payload) > 0) answer(device);
+      return false;
     },
     onGone: () => {
       tell({ event: 'gone' });

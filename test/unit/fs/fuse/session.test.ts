@@ -303,6 +303,36 @@ test('so many requests are answered in one turn, and the rest in the next', asyn
   });
 });
 
+test('a request that comes while the session polls is answered in the same turn', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs, { busyPollMs: 60_000 });
+    // 16 requests end the turn, before another poll of a minute would begin.
+    for (let i = 0; i < 15; i++) kernel.device.push(kernel.message('GETATTR'));
+    const late = kernel.message('GETATTR');
+    const read = kernel.device.read.bind(kernel.device);
+    let empty = 0;
+    kernel.device.read = (payload) => {
+      const length = read(payload);
+      if (length === 0 && ++empty === 2) kernel.device.push(late);
+      return length;
+    };
+    kernel.device.poll();
+    t.is(kernel.device.written.length, 16);
+    t.is(empty, 2);
+  });
+});
+
+test('the session does not poll while a request waits for another node', async (t) => {
+  const lookup = () => new Promise<never>(() => undefined);
+  await withStores(withLookup(lookup), ({ vfs }) => {
+    const kernel = new FakeKernel(vfs, { busyPollMs: 60_000 });
+    kernel.device.push(kernel.message('LOOKUP', { names: ['slow'] }));
+    // Would take a minute if it did.
+    kernel.device.poll();
+    t.is(kernel.session.pendingCount, 1);
+  });
+});
+
 test('INTERRUPT ends a request that waits with EINTR, and what is unknown is dropped', async (t) => {
   const lookup = () => new Promise<never>(() => undefined);
   await withStores(withLookup(lookup), async ({ vfs }) => {
