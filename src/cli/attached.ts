@@ -11,7 +11,7 @@ import { LocalMetaStore } from '../meta/local.ts';
 import { FileType } from '../stat.ts';
 import { runTask, wait } from '../task.ts';
 import type { RootLogger } from './logging.ts';
-import type { MountConfig, RunningMount } from './running-mount.ts';
+import type { MountConfig, MountCounts, RunningMount } from './running-mount.ts';
 
 /** Permission bits of a new root directory. */
 const ROOT_PERMISSIONS = 0o755;
@@ -58,6 +58,7 @@ export async function startAttached(
     await engine.start();
     return {
       engine,
+      counts: () => countsOf({ vfs, meta, blocks }),
       describe: () => describeDropped(meta.droppedAtOpen),
       close: async () => {
         try {
@@ -77,6 +78,24 @@ export async function startAttached(
 function payloadsFor(blocks: MemoryBlockStore, blockSizeBytes: number): PayloadSource {
   if (blockSizeBytes !== MAX_WRITE_BYTES) return new ScratchPayloads();
   return new BlockPayloads(() => blocks.lease());
+}
+
+function countsOf(parts: {
+  vfs: Vfs;
+  meta: LocalMetaStore;
+  blocks: MemoryBlockStore;
+}): MountCounts {
+  const { inodes, usedBytes: metadataBytes, fileBytes } = parts.meta.statistics();
+  const { datasets, usedBytes } = parts.blocks.usage();
+  return {
+    ...parts.vfs.useCounts(),
+    inodes,
+    datasets,
+    usedBytes,
+    touchedBytes: parts.blocks.memory().touchedBytes,
+    metadataBytes,
+    metadataFileBytes: fileBytes,
+  };
 }
 
 function atimePolicyOf({ readOnly, genericOptions }: MountConfig['request']): AtimePolicy {

@@ -13,6 +13,10 @@ export function processControl(foreground: boolean): ProcessControl {
       process.on('SIGINT', handler);
       process.on('SIGHUP', foreground ? handler : (): void => undefined);
     },
+    // Without a listener, Node would answer SIGUSR1 by opening a debugger's port.
+    onCountsWanted: (handler) => {
+      process.on('SIGUSR1', handler);
+    },
     onCrash: (handler) => {
       process.on('uncaughtException', handler);
       process.on('unhandledRejection', handler);

@@ -1,5 +1,5 @@
 /** What /proc tells of a process (proc(5)): whether it is still the one that we knew by its number. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 
 /** Names one process for ever: numbers are reused, but not within one clock tick. */
 export interface ProcessIdentity {
@@ -31,4 +31,35 @@ export function isRunning(identity: ProcessIdentity): boolean {
 /** This process. */
 export function ownIdentity(): ProcessIdentity {
   return { pid: process.pid, startTicks: startTicksOf(process.pid) ?? 0 };
+}
+
+/** What a process takes of the machine. */
+export interface ProcessUse {
+  /** RAM: in all, what is private, and what maps files, pages of the metadata file among them. */
+  rssBytes: number;
+  rssAnonBytes: number;
+  rssFileBytes: number;
+  heapUsedBytes: number;
+  heapTotalBytes: number;
+  /** Buffers outside the heap, block memory included whether touched or not. */
+  arrayBufferBytes: number;
+  descriptors: number;
+}
+
+/** This process's own. */
+export function ownUse(): ProcessUse {
+  const status = readFileSync('/proc/self/status', 'latin1');
+  const kibibytes = (field: string): number =>
+    Number(new RegExp(`^${field}:\\s*(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0);
+  const { heapUsed, heapTotal, arrayBuffers } = process.memoryUsage();
+  return {
+    rssBytes: kibibytes('VmRSS') * 1024,
+    rssAnonBytes: kibibytes('RssAnon') * 1024,
+    rssFileBytes: kibibytes('RssFile') * 1024,
+    heapUsedBytes: heapUsed,
+    heapTotalBytes: heapTotal,
+    arrayBufferBytes: arrayBuffers,
+    // One of them lists the others.
+    descriptors: readdirSync('/proc/self/fd').length - 1,
+  };
 }

@@ -1,6 +1,7 @@
 /** What the daemon needs of a file system: one function that brings it up, one object that is up. */
 import type { Settings } from '../config.ts';
 import type { Engine, MountRequest } from '../fs/engine.ts';
+import type { UseCounts } from '../fs/types.ts';
 import type { RootLogger } from './logging.ts';
 
 /** Everything that a mount is made from; checked, absolute, independent of the current directory. */
@@ -13,9 +14,25 @@ export interface MountConfig {
   debugFuse: boolean;
 }
 
+/** What a mount holds; logged for those who look after it. */
+export interface MountCounts extends UseCounts {
+  /** Inodes that exist, orphans included. */
+  inodes: number;
+  /** Datasets with a block 0. */
+  datasets: number;
+  /** Bytes of blocks, as `df` shows them. */
+  usedBytes: number;
+  /** Bytes of block memory that have ever been in use, so that the system may have had to back them. */
+  touchedBytes: number;
+  /** Bytes of the metadata file that hold something now, and that ever did. */
+  metadataBytes: number;
+  metadataFileBytes: number;
+}
+
 /** A mount that answers. */
 export interface RunningMount {
   readonly engine: Engine;
+  counts(): MountCounts;
   /** Lines for the person who mounted, beyond that it is mounted; at most a few. */
   describe(): string[];
   /** Closes the stores; called once, after the engine has ended. */

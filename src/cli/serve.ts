@@ -12,9 +12,9 @@ import { EXIT_FAILURE } from './errors.ts';
 import type { RootLogger } from './logging.ts';
 import type { MountTools } from './mount-tools.ts';
 import { PATIENCE_MS } from './patience.ts';
-import { ownIdentity } from './process-info.ts';
+import { ownIdentity, ownUse } from './process-info.ts';
 import type { RunState, RunStateFile } from './run-state.ts';
-import type { MountConfig, RunningMount, StartEngine } from './running-mount.ts';
+import type { MountConfig, MountCounts, RunningMount, StartEngine } from './running-mount.ts';
 
 /** How long an unmount may take before the process ends without it. */
 const LAST_UNMOUNT_MS = 3000;
@@ -22,6 +22,8 @@ const LAST_UNMOUNT_MS = 3000;
 /** Signals and the end of the process, replaced in tests. */
 export interface ProcessControl {
   onSignal(handler: (signal: string) => void): void;
+  /** SIGUSR1: somebody wants to know what the mount holds. */
+  onCountsWanted(handler: () => void): void;
   /** Bugs: uncaught exceptions and unhandled rejections. */
   onCrash(handler: (error: unknown) => void): void;
   exit(code: number): void;
@@ -48,6 +50,9 @@ export async function serveMount(request: ServeRequest): Promise<number> {
   const stopper = new Stopper(request);
   control.onSignal((signal) => {
     stopper.signal(signal);
+  });
+  control.onCountsWanted(() => {
+    logger.info({ counts: stopper.counts(), process: ownUse() }, 'counts');
   });
   control.onCrash((error) => {
     logger.fatal({ err: error }, 'a bug; giving up this mount');
@@ -141,6 +146,11 @@ class Stopper {
   /** The mount's device number, by which its copies elsewhere are known. */
   mountedAs(deviceMinor: number | undefined): void {
     this.#deviceMinor = deviceMinor;
+  }
+
+  /** Undefined before there is a mount, and once its stores are being closed. */
+  counts(): MountCounts | undefined {
+    return this.#closing === undefined ? this.#mount?.counts() : undefined;
   }
 
   signal(name: string): void {

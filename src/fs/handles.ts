@@ -42,6 +42,11 @@ export class HandleTable {
     return this.#handles.size;
   }
 
+  /** How many files are open, each counted once. */
+  get fileCount(): number {
+    return this.#files.size;
+  }
+
   /** The shared state of `inode` if it is open. */
   openFile(inode: InodeId): OpenFile | undefined {
     return this.#files.get(inode);

@@ -8,10 +8,16 @@ const SHARDS = 256;
 
 export class InodeCounts {
   readonly #shards = Array.from({ length: SHARDS }, () => new Map<InodeId, number>());
+  #total = 0;
 
   /** How many inodes have a count above 0. */
   get size(): number {
     return this.#shards.reduce((total, shard) => total + shard.size, 0);
+  }
+
+  /** Sum of all counts. */
+  get total(): number {
+    return this.#total;
   }
 
   /** The count of `inode`; 0 if it was never raised. */
@@ -22,7 +28,9 @@ export class InodeCounts {
   /** Changes the count by `delta`, not below 0, and returns it. */
   add(inode: InodeId, delta: number): number {
     const shard = this.#shardOf(inode);
-    const count = Math.max(0, (shard.get(inode) ?? 0) + delta);
+    const before = shard.get(inode) ?? 0;
+    const count = Math.max(0, before + delta);
+    this.#total += count - before;
     if (count > 0) shard.set(inode, count);
     else shard.delete(inode);
     return count;
@@ -30,6 +38,7 @@ export class InodeCounts {
 
   clear(): void {
     for (const shard of this.#shards) shard.clear();
+    this.#total = 0;
   }
 
   #shardOf(inode: InodeId): Map<InodeId, number> {

@@ -22,6 +22,16 @@ export class InodeReferences {
     return this.#lookups.size;
   }
 
+  /** How often the kernel was told of an inode and has not forgotten it. */
+  get lookupTotal(): number {
+    return this.#lookups.total;
+  }
+
+  /** Inodes without a name that something still refers to. */
+  get orphanCount(): number {
+    return this.#orphans.size;
+  }
+
   /** The kernel was told of `inode` once more. */
   addLookup(inode: InodeId): void {
     this.#lookups.add(inode, 1);

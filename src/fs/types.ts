@@ -46,6 +46,19 @@ export interface DirectorySink {
   add(entry: { name: Buffer; inode: InodeId; type: number; offset: number; stat?: Stat }): boolean;
 }
 
+/** What programs and the kernel hold on to at the moment. */
+export interface UseCounts {
+  /** Open handles of files and directories. */
+  readonly handles: number;
+  readonly openFiles: number;
+  /** Inodes that the kernel has in its caches. */
+  readonly knownInodes: number;
+  /** How often it was told of them. */
+  readonly lookups: number;
+  /** Inodes without a name that are still in use. */
+  readonly orphans: number;
+}
+
 /** Figures of statfs(2). */
 export interface FileSystemUsage {
   readonly capacityBytes: number;

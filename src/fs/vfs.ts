@@ -30,6 +30,7 @@ import type {
   FileSystemUsage,
   OpenMode,
   SetAttributes,
+  UseCounts,
 } from './types.ts';
 import { ExtendedAttributes } from './xattrs.ts';
 
@@ -225,6 +226,17 @@ export class Vfs {
       freeBytes,
       inodes,
       freeInodes: Math.floor(freeBytes / BYTES_PER_FREE_INODE),
+    };
+  }
+
+  useCounts(): UseCounts {
+    const { handles } = this.#data;
+    return {
+      handles: handles.size,
+      openFiles: handles.fileCount,
+      knownInodes: this.references.lookedUpCount,
+      lookups: this.references.lookupTotal,
+      orphans: this.references.orphanCount,
     };
   }
 

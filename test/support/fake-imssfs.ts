@@ -8,7 +8,7 @@ import { FailureError, UsageError } from '../../src/cli/errors.ts';
 import { commandArguments } from '../../src/cli/bytes-path.ts';
 import type { MountTools } from '../../src/cli/mount-tools.ts';
 import { runImssfs } from '../../src/cli/program.ts';
-import type { RunningMount, StartEngine } from '../../src/cli/running-mount.ts';
+import type { MountCounts, RunningMount, StartEngine } from '../../src/cli/running-mount.ts';
 import { FsError } from '../../src/errno.ts';
 import type { EngineEnd } from '../../src/fs/engine.ts';
 
@@ -32,6 +32,10 @@ const startEngine: StartEngine = async (config, logger) => {
   logger.component('fuse').debug('a request');
   return fakeMount();
 };
+
+function noCounts(): MountCounts {
+  throw new Error('nobody asks for counts here');
+}
 
 function fakeMount(): RunningMount {
   let end: (value: EngineEnd) => void = () => undefined;
@@ -59,6 +63,7 @@ function fakeMount(): RunningMount {
         return Promise.resolve();
       },
     },
+    counts: noCounts,
     describe: () => ['dropped 3 datasets whose blocks are gone'],
     close: () => {
       note('close');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { FailureError } from '../../../src/cli/errors.ts';
 import { type RootLogger } from '../../../src/cli/logging.ts';
+import type { ProcessUse } from '../../../src/cli/process-info.ts';
 import { listRunStates } from '../../../src/cli/run-state.ts';
 import { type ServeRequest, serveMount } from '../../../src/cli/serve.ts';
 import { validateSettings } from '../../../src/config.ts';
@@ -19,11 +20,28 @@ interface Stage {
   busy: Set<UnmountMode>;
   end(value: EngineEnd): void;
   signal(name: string): void;
+  askCounts(): void;
+  /** First arguments of the lines at level info. */
+  logged: unknown[];
   crash(error: Error): void;
   request: ServeRequest;
   /** Resolves when the mount is ready. */
   ready: Promise<void>;
 }
+
+const COUNTS = {
+  handles: 2,
+  openFiles: 1,
+  knownInodes: 3,
+  lookups: 5,
+  orphans: 0,
+  inodes: 7,
+  datasets: 6,
+  usedBytes: 4096,
+  touchedBytes: 8192,
+  metadataBytes: 12_288,
+  metadataFileBytes: 16_384,
+};
 
 function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
   let resolve: (value: T) => void = () => undefined;
@@ -40,8 +58,10 @@ function stage(t: ExecutionContext): Stage {
   const ready = deferred<undefined>();
   const steps: string[] = [];
   const busy = new Set<UnmountMode>();
+  const logged: unknown[] = [];
   const logger: RootLogger = {
     ...silentLogger,
+    info: (...words: unknown[]) => logged.push(words[0]),
     warn: (...words: unknown[]) => steps.push(`warn ${String(words.at(-1))}`),
     component: () => silentLogger,
   };
@@ -51,6 +71,8 @@ function stage(t: ExecutionContext): Stage {
     busy,
     end: ended.resolve,
     signal: () => undefined,
+    askCounts: () => undefined,
+    logged,
     crash: () => undefined,
     ready: ready.promise.then(() => undefined),
     request: {
@@ -83,6 +105,7 @@ function stage(t: ExecutionContext): Stage {
               return Promise.resolve();
             },
           },
+          counts: () => COUNTS,
           describe: () => ['a second line'],
           close: () => {
             steps.push('close');
@@ -98,6 +121,7 @@ function stage(t: ExecutionContext): Stage {
       },
       control: {
         onSignal: (handler) => (made.signal = handler),
+        onCountsWanted: (handler) => (made.askCounts = handler),
         onCrash: (handler) => (made.crash = handler),
         exit: (code) => steps.push(`exit ${code}`),
         delay: () => new Promise(() => undefined),
@@ -246,4 +270,27 @@ test('a bug detaches the mount and ends the process with 1', async (t) => {
   it.crash(new TypeError('undefined'));
   await turns();
   t.deepEqual(it.steps.slice(2), ['unmount lazy', 'close', 'exit 1']);
+});
+
+test('what the mount holds is logged when asked for, and asking does no harm before and after', async (t) => {
+  const it = stage(t);
+  const exit = serveMount(it.request);
+  it.askCounts();
+  await it.ready;
+  it.askCounts();
+  it.end({ reason: 'unmounted' });
+  await exit;
+  it.askCounts();
+  const lines = it.logged.filter((line) => typeof line === 'object') as {
+    counts: unknown;
+    process: ProcessUse;
+  }[];
+  t.deepEqual(
+    lines.map(({ counts }) => counts),
+    [undefined, COUNTS, undefined],
+  );
+  for (const { process: use } of lines) {
+    t.true(use.rssBytes >= use.rssAnonBytes && use.rssAnonBytes > 0);
+    t.true(use.heapUsedBytes > 0 && use.descriptors > 2);
+  }
 });

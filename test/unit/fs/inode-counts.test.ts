@@ -9,6 +9,10 @@ test('counts rise and fall, and what falls to 0 is forgotten', (t) => {
   t.is(counts.get(id(5)), 0);
   t.is(counts.add(id(5), 2), 2);
   t.is(counts.add(id(5), -1), 1);
+  t.is(counts.add(id(6), 4), 4);
+  t.is(counts.total, 5);
+  t.is(counts.add(id(6), -9), 0);
+  t.is(counts.total, 1);
   t.is(counts.size, 1);
   t.is(counts.add(id(5), -3), 0);
   t.is(counts.size, 0);
@@ -25,4 +29,5 @@ test('inodes that share a shard are counted apart', (t) => {
   t.is(counts.size, 4);
   counts.clear();
   t.is(counts.size, 0);
+  t.is(counts.total, 0);
 });

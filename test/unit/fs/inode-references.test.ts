@@ -26,6 +26,7 @@ test('an orphan lives until its lookups are forgotten and its handles dropped', 
   references.forget(inode, 1);
   references.dropHandle(inode);
   t.deepEqual(reaped, []);
+  t.like(references, { lookedUpCount: 1, lookupTotal: 1, orphanCount: 1 });
   references.forget(inode, 1);
   t.deepEqual(reaped, [inode]);
   references.forget(inode, 1);
