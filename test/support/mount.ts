@@ -34,6 +34,8 @@ export interface MountOptions {
   mountOptions?: string;
   /** More arguments for imssfs; a tmpfs ignores them. */
   args?: readonly string[];
+  /** Added to the environment of imssfs. */
+  env?: Readonly<Record<string, string>>;
   /** Bound of the whole test; past it the mount is torn away beneath it. */
   timeoutMs?: number;
 }
@@ -185,6 +187,7 @@ async function start(
   if (options.mountOptions !== undefined) args.push('-o', options.mountOptions);
   const result = await run(IMSSFS, [...args, ...(options.args ?? []), path], {
     timeoutMs: START_TIMEOUT_MS,
+    ...(options.env === undefined ? {} : { env: options.env }),
   });
   if (result.status !== 0) throw new Error(describe(result));
   if (mountsBelow(path).length === 0) {
