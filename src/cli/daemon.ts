@@ -25,6 +25,12 @@ export const START_TIMEOUT_MS = 60_000;
 /** How long a daemon that failed or was told to end may take to do so. */
 const END_TIMEOUT_MS = 5000;
 
+/**
+ * Mebibytes of each half of V8's young generation, 16 by default: a busy daemon soon touches both halves and a third of
+ * that size, although nearly all that it allocates dies at once. Measured, 4 take 20 MB less and no more CPU.
+ */
+const DAEMON_FLAGS = ['--max-semi-space-size=4'];
+
 /** What the command hands over. */
 export interface DaemonRequest {
   config: MountConfig;
@@ -49,7 +55,12 @@ export async function startDaemon(
   const child = spawn(
     process.execPath,
     // The arguments are for those who look at `ps`; what counts goes over the channel, whole.
-    [...process.execArgv, options.entry, displayPath(request.config.request.mountPoint)],
+    [
+      ...DAEMON_FLAGS,
+      ...process.execArgv,
+      options.entry,
+      displayPath(request.config.request.mountPoint),
+    ],
     {
       detached: true,
       cwd: '/',
