@@ -8,7 +8,12 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { cString, libc } from './libc.ts';
 
-/** Exit code of a child that did not make its call; no errno is as high. */
+/**
+ * A child whose call failed ends with this much more than the errno: Node's own exit codes, 1 to 13, look like errnos,
+ * and a program that is gone is not "Operation not permitted".
+ */
+export const ERRNO_BASE = 60;
+/** Exit code of a child that did not make its call; no errno leads as high. */
 export const CHILD_FAILED = 200;
 
 /** umount2(2)'s flags, from `linux/fs.h`. */
@@ -44,17 +49,20 @@ function outcomeOf(child: ChildProcess, timeoutMs?: number): Outcome {
             child.unref();
             resolve(undefined);
           }, timeoutMs);
-    const settle = (code: number | undefined): void => {
+    const settle = (code: number | null): void => {
       clearTimeout(timer);
-      resolve(code === CHILD_FAILED ? undefined : code);
+      resolve(errnoOfExit(code));
     };
     child.once('error', () => {
-      settle(undefined);
+      settle(null);
     });
-    child.once('exit', (code) => {
-      settle(code ?? undefined);
-    });
+    child.once('exit', settle);
   });
+}
+
+function errnoOfExit(code: number | null): number | undefined {
+  if (code === 0) return 0;
+  return code !== null && code > ERRNO_BASE && code < CHILD_FAILED ? code - ERRNO_BASE : undefined;
 }
 
 /** statfs(2), which always asks the daemon (stat(2) may answer from the kernel's cache). */
