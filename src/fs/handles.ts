@@ -5,6 +5,7 @@
 import type { DatasetView } from '../blocks/store.ts';
 import { FsError } from '../errno.ts';
 import type { EntrySequence, HandleId, InodeId } from '../ids.ts';
+import type { UseCounts } from './types.ts';
 
 /** What all handles of a regular file share. */
 export interface OpenFile {
@@ -42,9 +43,8 @@ export class HandleTable {
     return this.#handles.size;
   }
 
-  /** How many files are open, each counted once. */
-  get fileCount(): number {
-    return this.#files.size;
+  useCounts(): Pick<UseCounts, 'handles' | 'openFiles'> {
+    return { handles: this.#handles.size, openFiles: this.#files.size };
   }
 
   /** The shared state of `inode` if it is open. */

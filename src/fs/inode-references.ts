@@ -5,6 +5,7 @@
 import type { InodeId } from '../ids.ts';
 import { invariant } from '../invariant.ts';
 import { InodeCounts } from './inode-counts.ts';
+import type { UseCounts } from './types.ts';
 
 export class InodeReferences {
   readonly #lookups = new InodeCounts();
@@ -22,14 +23,9 @@ export class InodeReferences {
     return this.#lookups.size;
   }
 
-  /** How often the kernel was told of an inode and has not forgotten it. */
-  get lookupTotal(): number {
-    return this.#lookups.total;
-  }
-
-  /** Inodes without a name that something still refers to. */
-  get orphanCount(): number {
-    return this.#orphans.size;
+  useCounts(): Pick<UseCounts, 'knownInodes' | 'lookups' | 'orphans'> {
+    const { size: knownInodes, total: lookups } = this.#lookups;
+    return { knownInodes, lookups, orphans: this.#orphans.size };
   }
 
   /** The kernel was told of `inode` once more. */

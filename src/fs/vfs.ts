@@ -230,14 +230,7 @@ export class Vfs {
   }
 
   useCounts(): UseCounts {
-    const { handles } = this.#data;
-    return {
-      handles: handles.size,
-      openFiles: handles.fileCount,
-      knownInodes: this.references.lookedUpCount,
-      lookups: this.references.lookupTotal,
-      orphans: this.references.orphanCount,
-    };
+    return { ...this.#data.handles.useCounts(), ...this.references.useCounts() };
   }
 
   // Files

@@ -26,7 +26,7 @@ test('an orphan lives until its lookups are forgotten and its handles dropped', 
   references.forget(inode, 1);
   references.dropHandle(inode);
   t.deepEqual(reaped, []);
-  t.like(references, { lookedUpCount: 1, lookupTotal: 1, orphanCount: 1 });
+  t.deepEqual(references.useCounts(), { knownInodes: 1, lookups: 1, orphans: 1 });
   references.forget(inode, 1);
   t.deepEqual(reaped, [inode]);
   references.forget(inode, 1);
