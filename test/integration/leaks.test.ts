@@ -38,8 +38,8 @@ const MiB = 1024 * KiB;
 const collector = new URL('../support/collect-garbage.js', import.meta.url);
 const COLLECTS_GARBAGE = { NODE_OPTIONS: `--import=${collector.href}` };
 
-/** Code that is compiled late, and pages of the heap that are half empty. */
-const HEAP_NOISE_BYTES = 512 * KiB;
+/** Code that is compiled late, and URIs of up to 4,096 folders, which are forgotten all at once. */
+const HEAP_NOISE_BYTES = MiB;
 const RSS_NOISE_BYTES = 32 * MiB;
 /** The two halves of a tree that is rewritten differ by a page here and there. */
 const METADATA_NOISE_BYTES = 256 * KiB;
