@@ -215,7 +215,11 @@ async function smallCycles(mount: Bench): Promise<void> {
   });
 }
 
-async function cycles(mount: Bench, count: number, body: (cycle: number) => Promise<void>): Promise<void> {
+async function cycles(
+  mount: Bench,
+  count: number,
+  body: (cycle: number) => Promise<void>,
+): Promise<void> {
   const held: number[] = [];
   for (let cycle = 1; cycle <= count; cycle++) {
     progress(`cycle ${cycle} of ${count}`);
