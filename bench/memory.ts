@@ -138,7 +138,7 @@ function describe(name: string, answer: DaemonCounts): void {
 /** Small runs are too noisy for a verdict: they show that the benchmark works. */
 function verdict(what: string, bytes: number, mostBytes: number): void {
   const holds = bytes <= mostBytes;
-  console.log(`  ${what}: ${holds ? 'at most' : 'MORE THAN'} ${mostBytes} bytes`);
+  console.log(`  ${what}: ${bytes}, ${holds ? 'at most' : 'MORE THAN'} ${mostBytes}`);
   if (!holds && !quick) failures.push(what);
 }
 
@@ -230,7 +230,7 @@ async function cycles(
     held.push(memoryOf(answer));
   }
   const growth = Math.max(...held.slice(2)) - (held[1] ?? 0);
-  verdict('growth after the second cycle', growth, FLAT_BYTES);
+  verdict('bytes of growth after the second cycle', growth, FLAT_BYTES);
 }
 
 for (const scenario of [smallFiles, emptyFiles, largeCycles, smallCycles]) {
