@@ -1,0 +1,59 @@
+/**
+ * How the models of the stores are run: IMSSFS_TEST_SEED (and, after a failure, IMSSFS_TEST_PATH) repeats a run,
+ * IMSSFS_TEST_MODEL_RUNS multiplies its length. The seed is printed before, a minimal script after a failure.
+ */
+import type { ExecutionContext } from 'ava';
+import fc from 'fast-check';
+
+const SHRINK_TIME_MS = 120_000;
+const PROGRESS_MS = 10_000;
+
+/** How many times as long as usual models run. */
+export const lengthFactor = Math.max(1, Number(process.env['IMSSFS_TEST_MODEL_RUNS'] ?? 1));
+
+export interface Check<T> {
+  arbitrary: fc.Arbitrary<T>;
+  property: (value: T) => Promise<void> | void;
+  print: (value: T) => string;
+  runs: number;
+  progress?: () => string;
+}
+
+function seedOfThisRun(): number {
+  const given = process.env['IMSSFS_TEST_SEED'];
+  return given === undefined ? Math.floor(Math.random() * 2 ** 31) : Number(given);
+}
+
+/** Fails `t` with the seed, the command that repeats the failure, and the smallest script that fails. */
+export async function check<T>(t: ExecutionContext, options: Check<T>): Promise<void> {
+  const seed = seedOfThisRun();
+  const path = process.env['IMSSFS_TEST_PATH'];
+  const runs = Math.ceil(options.runs * lengthFactor);
+  t.log(`IMSSFS_TEST_SEED=${seed}, ${runs} scripts`);
+  const startMs = Date.now();
+  let toldMs = startMs;
+  let done = 0;
+  const property = fc.asyncProperty(options.arbitrary, async (value) => {
+    await options.property(value);
+    done++;
+    if (lengthFactor === 1 || Date.now() - toldMs < PROGRESS_MS) return;
+    toldMs = Date.now();
+    console.error(`${t.title}: ${done} of ${runs} scripts, ${options.progress?.() ?? ''}`);
+  });
+  const details = await fc.check(property, {
+    seed,
+    numRuns: runs,
+    interruptAfterTimeLimit: lengthFactor * SHRINK_TIME_MS,
+    ...(path !== undefined && { path }),
+  });
+  if (!details.failed) {
+    t.is(details.numRuns, path === undefined ? runs : details.numRuns);
+    return;
+  }
+  const [value] = details.counterexample ?? [];
+  const script = value === undefined ? 'it ran out of time' : options.print(value);
+  t.fail(
+    `IMSSFS_TEST_SEED=${seed} IMSSFS_TEST_PATH=${details.counterexamplePath ?? ''} ` +
+      `npx ava --match '${t.title}'\n${script}\n${String(details.errorInstance)}`,
+  );
+}
