@@ -154,18 +154,22 @@ export class DatabaseFile {
 
   /** Commits are not synced, so a file that was open when the machine went down may hold anything. */
   #checkBoot(): void {
-    let openedIn: string;
-    try {
-      openedIn = readFileSync(this.#auxiliary('open'), 'latin1').trim();
-    } catch {
-      return;
-    }
-    if (openedIn === '' || openedIn === bootId()) return;
+    const openedIn = this.#readMark();
+    if (openedIn === undefined || openedIn === '' || openedIn === bootId()) return;
     throw new MetaOpenError(
       'damaged',
       `${this.path} was in use when the machine went down, so it may be damaged: ` +
         `remove it and ${this.path}-open, or name another file`,
     );
+  }
+
+  /** The life of the machine that the mark names: its first line, since a killed process may leave more behind it. */
+  #readMark(): string | undefined {
+    try {
+      return readFileSync(this.#auxiliary('open'), 'latin1').split('\n', 1)[0];
+    } catch {
+      return undefined;
+    }
   }
 
   /**
@@ -204,12 +208,7 @@ export class DatabaseFile {
 
   /** A refused file keeps its mark of a former life of the machine. */
   #unmark(): void {
-    try {
-      const mark = readFileSync(this.#auxiliary('open'), 'latin1').trim();
-      if (mark === bootId()) rmSync(this.#auxiliary('open'), { force: true });
-    } catch {
-      // There is no mark.
-    }
+    if (this.#readMark() === bootId()) rmSync(this.#auxiliary('open'), { force: true });
   }
 
   /** After the database has been closed: all of it is on disk when this returns. */

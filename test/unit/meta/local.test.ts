@@ -276,6 +276,17 @@ test('a database that was open when the machine went down is refused, mark and a
   t.regex(await refuses(t, path, 'damaged'), /when the machine went down/);
 });
 
+test('a mark that a killed process has left half written, in this life of the machine, keeps nobody out', async (t) => {
+  const path = join(temporaryFolder(t), 'meta');
+  await (await openStore(t, { path })).close();
+  const line = readFileSync('/proc/sys/kernel/random/boot_id');
+  for (const mark of [line.subarray(0, 0), Buffer.concat([line, Buffer.alloc(5000)])]) {
+    writeFileSync(`${path}-open`, mark);
+    await (await openStore(t, { path })).close();
+    t.false(existsSync(`${path}-open`));
+  }
+});
+
 test('a database that was cut off is refused', async (t) => {
   const path = join(temporaryFolder(t), 'meta');
   await (await openStore(t, { path })).close();
