@@ -55,7 +55,8 @@ export class PageRuns {
   readonly #limitPages: number;
   readonly #slabUnits: number;
   readonly #source: MemorySource;
-  #current: Slab | undefined;
+  /** Slabs that have pages left which were never handed out, the oldest first. */
+  readonly #open: Slab[] = [];
   #usedPages = 0;
   #touchedPages = 0;
   #slabBytes = 0;
@@ -108,16 +109,15 @@ export class PageRuns {
   /** A run of memory not used before, or 0 at the limit, or where it would take a new slab and must not. */
   extend(pages: number, mayAddSlab: boolean): number {
     if (this.#touchedPages + pages > this.#limitPages) return 0;
-    let slab = this.#current;
-    if (slab === undefined || slab.fresh + pages > slab.pageCount) {
-      const added = mayAddSlab ? this.#addSlab(pages) : undefined;
-      if (added === undefined) return 0;
-      if (slab !== undefined) this.#retire(slab);
-      slab = added;
-      this.#current = slab;
+    let slab = this.#open.find(({ fresh, pageCount }) => fresh + pages <= pageCount);
+    if (slab === undefined) {
+      slab = mayAddSlab ? this.#addSlab(pages) : undefined;
+      if (slab === undefined) return 0;
+      this.#open.push(slab);
     }
     const page = slab.firstPage + slab.fresh;
     slab.fresh += pages;
+    if (slab.fresh === slab.pageCount) this.#open.splice(this.#open.indexOf(slab), 1);
     this.#touchedPages += pages;
     this.#usedPages += pages;
     return page;
@@ -188,17 +188,6 @@ export class PageRuns {
       if (error instanceof RangeError) return undefined;
       throw error;
     }
-  }
-
-  /** Makes what is left of a slab available as a run, when the next slab takes its place. */
-  #retire(slab: Slab): void {
-    const left = slab.pageCount - slab.fresh;
-    if (left === 0) return;
-    const first = slab.fresh;
-    slab.fresh = slab.pageCount;
-    this.#touchedPages += left;
-    this.#usedPages += left;
-    this.give(slab.firstPage + first, left);
   }
 
   #link(slab: Slab, first: number, length: number): void {

@@ -186,3 +186,23 @@ test('slots never overlap, and freeing all of them frees all memory', (t) => {
     { numRuns: 60 },
   );
 });
+
+test('blocks of any size fill the capacity, however they divide the slabs', (t) => {
+  const capacityBytes = 1024 * MIB;
+  for (const bytes of [
+    MIB,
+    1_000_000,
+    22 * MIB,
+    33 * MIB,
+    40 * MIB,
+    65 * MIB,
+    100 * MIB,
+    129 * MIB,
+  ]) {
+    const slots = new SlotAllocator({ capacityBytes });
+    const sizeClass = classOf(slots, bytes);
+    let count = 0;
+    while (slots.allocate(sizeClass, 0) !== 0) count++;
+    t.is(count, Math.floor(capacityBytes / bytes), `${bytes} bytes`);
+  }
+});
