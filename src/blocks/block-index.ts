@@ -13,6 +13,8 @@ const NODE_CELLS = 1 << NODE_SHIFT;
 const LEAF_BLOCKS = NODE_CELLS / 2;
 const CHUNK_SHIFT = 12;
 const CHUNK_NODES = 1 << CHUNK_SHIFT;
+/** More than one insertion takes: two ways down a tree of nine levels, the highest there is, and its growth to that. */
+const MOST_NODES_TAKEN = 32;
 
 /** A tree that no dataset owns any more. */
 export interface DetachedTree {
@@ -105,10 +107,17 @@ export class BlockIndex {
     }
   }
 
+  /** Makes room for one insertion, which then cannot fail. Throws a RangeError when there is no memory. */
+  reserve(): void {
+    if ((this.#nodeEnd + MOST_NODES_TAKEN) >>> CHUNK_SHIFT < this.#chunks.length) return;
+    this.#chunks.push(new Float64Array(CHUNK_NODES * NODE_CELLS));
+  }
+
   /** Adds a block that {@link find} did not find. */
   insert(row: number, index: number, block: { ref: SlotRef; storedBytes: number }): void {
     const table = this.#table;
     const count = table.get(row, Field.COUNT);
+    if (count > 0) this.reserve();
     table.set(row, Field.COUNT, count + 1);
     if (count === 0) {
       table.set(row, Field.SOLE, index);
@@ -278,11 +287,7 @@ export class BlockIndex {
       this.#setCell(node, 0, 0);
       return node;
     }
-    const fresh = this.#nodeEnd++;
-    if (fresh >>> CHUNK_SHIFT >= this.#chunks.length) {
-      this.#chunks.push(new Float64Array(CHUNK_NODES * NODE_CELLS));
-    }
-    return fresh;
+    return this.#nodeEnd++;
   }
 
   /** Takes an empty node back. */

@@ -10,6 +10,7 @@ import { Field, type DatasetTable } from './dataset-table.ts';
 import type { DeferredFrees } from './deferred-frees.ts';
 import type { LeaseDesk } from './lease.ts';
 import type { SlotAllocator, SlotRef } from './slab.ts';
+import { reserveOrFail } from './no-memory.ts';
 import { StaleGenerationError, type DatasetView, type Payload } from './store.ts';
 
 /** A dataset of more blocks is freed in steps. */
@@ -72,10 +73,20 @@ export class DataStore {
     invariant(offset >= 0 && end <= view.blockSizeBytes, 'a write stays within its block');
     const place = this.#locate(view, write.block);
     if (end > offset) {
+      if (place === 0) this.#reserve(view.inode);
       const stored = this.#adopt(view, place, write) || this.#copy(view, place, write);
       if (!stored) throw new FsError('ENOSPC', 'the block store is full');
     }
     return { storedDelta: this.#settle(view.inode) };
+  }
+
+  /** Sees to it that a new block can be entered, before it takes a slot. ENOSPC. */
+  #reserve(inode: InodeId): void {
+    reserveOrFail(() => {
+      const row = this.#table.find(inode);
+      if (row === 0) this.#table.reserve(inode);
+      else if (this.#table.get(row, Field.COUNT) > 0) this.#index.reserve();
+    });
   }
 
   discard(view: DatasetView): { storedDelta: number } {

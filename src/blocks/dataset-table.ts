@@ -105,11 +105,20 @@ export class DatasetTable {
     }
   }
 
+  /** Makes room for a new row, which then cannot fail. Throws a RangeError when there is no memory. */
+  reserve(inode: InodeId): void {
+    const shard = this.#shards[hashOf(inode) & (SHARD_COUNT - 1)] as Shard;
+    if ((shard.count + 1) * 4 > shard.rows.length * 3) this.#grow(shard);
+    if (this.#vacant === 0 && this.#rowEnd >>> CHUNK_SHIFT >= this.#chunks.length) {
+      this.#chunks.push(new Float64Array(CHUNK_ROWS * ROW_CELLS));
+    }
+  }
+
   /** A new row for a dataset that has none. */
   insert(inode: InodeId): number {
+    this.reserve(inode);
     const hash = hashOf(inode);
     const shard = this.#shards[hash & (SHARD_COUNT - 1)] as Shard;
-    if ((shard.count + 1) * 4 > shard.rows.length * 3) this.#grow(shard);
     const row = this.#takeRow();
     this.set(row, Field.INODE, inode);
     this.#place(shard.rows, hash, row);
@@ -178,10 +187,6 @@ export class DatasetTable {
       chunk.fill(0, first, first + ROW_CELLS);
       return row;
     }
-    const fresh = this.#rowEnd++;
-    if (fresh >>> CHUNK_SHIFT >= this.#chunks.length) {
-      this.#chunks.push(new Float64Array(CHUNK_ROWS * ROW_CELLS));
-    }
-    return fresh;
+    return this.#rowEnd++;
   }
 }

@@ -7,6 +7,7 @@ import type { InodeId } from '../ids.ts';
 import type { Stat } from '../stat.ts';
 import { Field, type DatasetTable } from './dataset-table.ts';
 import * as inner from './inner.ts';
+import { reserveOrFail } from './no-memory.ts';
 import type { SlotAllocator, SlotRef } from './slab.ts';
 import type { DataAttributes, InnerSeed, XattrMode } from './store.ts';
 
@@ -33,6 +34,11 @@ export class InnerStore {
     let row = this.#table.find(inode);
     let ref = row === 0 ? 0 : this.#table.get(row, Field.INNER);
     if (ref === 0) {
+      if (row === 0) {
+        reserveOrFail(() => {
+          this.#table.reserve(inode);
+        });
+      }
       ref = this.#allocate(inner.seedBytes(seed), 0);
       if (row === 0) row = this.#table.insert(inode);
       this.#table.set(row, Field.INNER, ref);

@@ -46,6 +46,13 @@ function fragmentAllowance(capacityBytes: number): number {
   return Math.max(UNIT_BYTES, capacityBytes / 4);
 }
 
+/** A longer copy; throws a RangeError when there is no memory. */
+function enlarged(words: Uint32Array<ArrayBuffer>, length: number): Uint32Array<ArrayBuffer> {
+  const larger = new Uint32Array(length);
+  larger.set(words);
+  return larger;
+}
+
 export class SlotAllocator {
   readonly sizes = new SizeClasses();
   readonly capacityBytes: number;
@@ -191,11 +198,7 @@ export class SlotAllocator {
   }
 
   #spanWithRoom(sizeClass: number): number {
-    if (sizeClass >= this.#partial.length) {
-      const larger = new Uint32Array(sizeClass * 2);
-      larger.set(this.#partial);
-      this.#partial = larger;
-    }
+    if (!this.#hasTableRoom(sizeClass)) return 0;
     const partial = this.#partial[sizeClass] as number;
     if (partial !== 0) return partial;
     const pages = this.sizes.spanPages[sizeClass] as number;
@@ -211,16 +214,25 @@ export class SlotAllocator {
     return page === 0 ? 0 : this.#form(page, sizeClass);
   }
 
+  /** Sees to it that the tables can take another span, before anything is taken for it. */
+  #hasTableRoom(sizeClass: number): boolean {
+    try {
+      if (sizeClass >= this.#partial.length) this.#partial = enlarged(this.#partial, sizeClass * 2);
+      if (this.#vacant === 0 && (this.#spanEnd + 1) << ROW_SHIFT > this.#spans.length) {
+        this.#spans = enlarged(this.#spans, this.#spans.length * 2);
+      }
+      return true;
+    } catch (error) {
+      if (error instanceof RangeError) return false;
+      throw error;
+    }
+  }
+
   /** Makes a span of a run of pages and lists it. */
   #form(page: number, sizeClass: number): number {
     let span = this.#vacant;
     if (span === 0) {
       span = this.#spanEnd++;
-      if (this.#spanEnd << ROW_SHIFT > this.#spans.length) {
-        const larger = new Uint32Array(this.#spans.length * 2);
-        larger.set(this.#spans);
-        this.#spans = larger;
-      }
     } else {
       this.#vacant = this.#spans[(span << ROW_SHIFT) + Column.NEXT] as number;
     }
