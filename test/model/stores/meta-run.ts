@@ -71,7 +71,7 @@ class ScriptRun {
   #sent: Sent[] = [];
   #life: Life | undefined;
   #seconds = FIRST_SECONDS;
-  readonly #tagged: Request[] = [];
+  #tagged: Request[] = [];
   readonly #sequences = new Map<number, number>();
 
   constructor(script: Script, path: string, options: RunOptions) {
@@ -294,6 +294,9 @@ class ScriptRun {
       if (found > 0) tally.done++;
       else tally.undone++;
     }
+    // What was lost may speak of inodes that were lost with it.
+    const lost = new Set(this.#sent.slice(found).map(({ request }) => request));
+    this.#tagged = this.#tagged.filter((request) => !lost.has(request));
     this.#sent = [];
     await this.#open(reaper, opening);
   }

@@ -5,7 +5,8 @@
 import type { ExecutionContext } from 'ava';
 import fc from 'fast-check';
 
-const SHRINK_TIME_MS = 120_000;
+/** How long smaller scripts are tried after the first failure. */
+const SHRINK_TIME_MS = 60_000;
 const PROGRESS_MS = 10_000;
 
 /** How many times as long as usual models run. */
@@ -30,11 +31,20 @@ export async function check<T>(t: ExecutionContext, options: Check<T>): Promise<
   const path = process.env['IMSSFS_TEST_PATH'];
   const runs = Math.ceil(options.runs * lengthFactor);
   t.log(`IMSSFS_TEST_SEED=${seed}, ${runs} scripts`);
-  const startMs = Date.now();
-  let toldMs = startMs;
+  let toldMs = Date.now();
+  let failedMs = Infinity;
   let done = 0;
   const property = fc.asyncProperty(options.arbitrary, async (value) => {
-    await options.property(value);
+    if (Date.now() > failedMs + SHRINK_TIME_MS) return;
+    try {
+      await options.property(value);
+    } catch (error) {
+      if (failedMs === Infinity) {
+        failedMs = Date.now();
+        console.error(`IMSSFS_TEST_SEED=${seed}: ${String(error)}\n${options.print(value)}`);
+      }
+      throw error;
+    }
     done++;
     if (lengthFactor === 1 || Date.now() - toldMs < PROGRESS_MS) return;
     toldMs = Date.now();
@@ -43,7 +53,6 @@ export async function check<T>(t: ExecutionContext, options: Check<T>): Promise<
   const details = await fc.check(property, {
     seed,
     numRuns: runs,
-    interruptAfterTimeLimit: lengthFactor * SHRINK_TIME_MS,
     ...(path !== undefined && { path }),
   });
   if (!details.failed) {
@@ -51,7 +60,7 @@ export async function check<T>(t: ExecutionContext, options: Check<T>): Promise<
     return;
   }
   const [value] = details.counterexample ?? [];
-  const script = value === undefined ? 'it ran out of time' : options.print(value);
+  const script = value === undefined ? 'no script' : options.print(value);
   t.fail(
     `IMSSFS_TEST_SEED=${seed} IMSSFS_TEST_PATH=${details.counterexamplePath ?? ''} ` +
       `npx ava --match '${t.title}'\n${script}\n${String(details.errorInstance)}`,
