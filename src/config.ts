@@ -34,8 +34,9 @@ export const DEFAULTS = {
   busyPoll: '50',
 } as const;
 
-/** The FUSE engines that exist in this version. */
-export type EngineName = 'kernel';
+/** The FUSE engines; the first is the default. */
+export const ENGINES = ['kernel', 'fuse-native'] as const;
+export type EngineName = (typeof ENGINES)[number];
 
 /** Settings as written; what is absent takes its default. */
 export interface RawSettings {
@@ -184,13 +185,9 @@ function policy(text: string): PolicyName {
 }
 
 function engine(text: string): EngineName {
-  if (text === 'kernel') return text;
-  if (text === 'fuse-native') {
-    throw new ConfigError(
-      'engine fuse-native is not available in this version; leave --engine out to use kernel',
-    );
-  }
-  throw new ConfigError(`engine ${quote(text)} is unknown; leave --engine out to use kernel`);
+  const found = ENGINES.find((name) => name === text);
+  if (found !== undefined) return found;
+  throw new ConfigError(`engine ${quote(text)} is unknown; choose one of ${ENGINES.join(', ')}`);
 }
 
 function requireAttached(text: string): void {

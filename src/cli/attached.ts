@@ -2,10 +2,12 @@
 import { MemoryBlockStore } from '../blocks/memory-store.ts';
 import { SystemClock } from '../clock.ts';
 import type { AtimePolicy } from '../fs/attributes.ts';
+import type { Engine } from '../fs/engine.ts';
 import { KernelEngine } from '../fs/fuse/kernel-engine.ts';
 import { MAX_WRITE_BYTES } from '../fs/fuse/negotiate.ts';
 import { BlockPayloads, ScratchPayloads } from '../fs/fuse/payloads.ts';
 import type { PayloadSource } from '../fs/fuse/session.ts';
+import { NativeEngine } from '../fs/native/native-engine.ts';
 import { Vfs } from '../fs/vfs.ts';
 import { LocalMetaStore } from '../meta/local.ts';
 import { FileType } from '../stat.ts';
@@ -16,10 +18,14 @@ import type { MountConfig, MountCounts, RunningMount } from './running-mount.ts'
 /** Permission bits of a new root directory. */
 const ROOT_PERMISSIONS = 0o755;
 
-/** Starts both stores, the VFS and the kernel engine. Rejects with nothing left open or mounted. */
+/**
+ * Starts both stores, the VFS and the engine that was chosen. Rejects with nothing left open or mounted. Tests
+ * let `prepare` break the VFS.
+ */
 export async function startAttached(
   config: MountConfig,
   logger: RootLogger,
+  prepare: (vfs: Vfs) => void = () => undefined,
 ): Promise<RunningMount> {
   const { settings, request, metadataFile } = config;
   const clock = new SystemClock();
@@ -47,14 +53,8 @@ export async function startAttached(
       root: root.inode,
       atimePolicy: atimePolicyOf(request),
     });
-    const engine = new KernelEngine({
-      vfs,
-      payloads: payloadsFor(blocks, settings.blockSizeBytes),
-      request,
-      logger: logger.component('fuse'),
-      debug: config.debugFuse,
-      busyPollMs: settings.busyPollMs,
-    });
+    prepare(vfs);
+    const engine = chooseEngine(config, { vfs, blocks, logger });
     await engine.start();
     return {
       engine,
@@ -72,6 +72,17 @@ export async function startAttached(
     await meta.close();
     throw error;
   }
+}
+
+function chooseEngine(
+  { settings, request, debugFuse }: MountConfig,
+  parts: { vfs: Vfs; blocks: MemoryBlockStore; logger: RootLogger },
+): Engine {
+  const logger = parts.logger.component('fuse');
+  const options = { vfs: parts.vfs, request, logger, debug: debugFuse };
+  if (settings.engine === 'fuse-native') return new NativeEngine(options);
+  const payloads = payloadsFor(parts.blocks, settings.blockSizeBytes);
+  return new KernelEngine({ ...options, payloads, busyPollMs: settings.busyPollMs });
 }
 
 /** Where one FUSE_WRITE can fill a block, it is read straight into a free one; otherwise into scratch memory. */

@@ -76,17 +76,17 @@ export const MOUNT_OPTION_NAMES: readonly string[] = [
 ];
 
 /**
- * Parses all `-o` arguments. `defaults` says what the caller is (root shares its mount with other users) and
- * how the mount is called. Throws {@link UsageError} naming the first option that is unknown.
+ * Parses all `-o` arguments. `defaults` says whether the mount is shared with other users (root's is,
+ * where the engine can) and how it is called. Throws {@link UsageError} naming the first option that is unknown.
  */
 export function parseMountOptions(
   args: readonly string[],
-  defaults: { isRoot: boolean; source: string },
+  defaults: { allowOther: boolean; source: string },
 ): MountOptions {
   const options: MountOptions = {
     source: defaults.source,
     readOnly: false,
-    allowOther: defaults.isRoot,
+    allowOther: defaults.allowOther,
     defaultPermissions: true,
     genericOptions: [],
     allowNonEmpty: false,

@@ -51,13 +51,13 @@ export const OPTION_TABLE: readonly OptionRow[] = [
     flags: '-o, --options <list>',
     group: MOUNT,
     help: `mount options as for mount(8), comma-separated, repeatable: ${MOUNT_OPTION_NAMES.join(', ')}; words for fstab alone (noauto, nofail, x-*, ...) are ignored`,
-    defaultText: 'default_permissions, and allow_other as root',
+    defaultText: 'default_permissions, and with the kernel engine as root allow_other',
     repeatable: true,
   },
   {
     flags: '--engine <name>',
     group: MOUNT,
-    help: 'how to talk to FUSE: kernel (needs no library)',
+    help: 'how to talk to FUSE: kernel (our own session, for all users), or fuse-native (libfuse 2.9 through that package, for you alone; docs/engines.md)',
     defaultText: DEFAULTS.engine,
   },
   {

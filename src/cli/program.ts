@@ -79,7 +79,7 @@ async function checkEverything(line: CommandLine, tools: MountTools): Promise<Mo
   const uid = process.getuid?.() ?? 0;
   const settings = validateSettings(settingsText(line), usableMemoryBytes());
   const options = parseMountOptions(line.options.map(textOf), {
-    isRoot: uid === 0,
+    allowOther: uid === 0 && settings.engine === 'kernel',
     source: settings.rootUri,
   });
   const logLevels = parseLogLevels(textOf(line.logLevel ?? 'info'), line.debugFuse === true);

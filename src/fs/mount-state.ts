@@ -2,6 +2,7 @@
  * Whether a mount of imssfs still has its daemon, and the removal of those that have not. Never waits longer than
  * its timeout, whatever state the daemon is in.
  */
+import type { EngineEnd } from './engine.ts';
 import { findMount, isImssMount, readMountTable } from './mount-table.ts';
 import { Errno } from '../errno.ts';
 import { statfsInChild } from './fuse/syscall.ts';
@@ -34,4 +35,13 @@ export async function recoverDeadMount(path: Buffer): Promise<number> {
     removed += 1;
   }
   return removed;
+}
+
+const ABORTED =
+  'the connection was ended from outside while in use (a forced unmount or an abort); the dead mount is detached';
+
+/** How the mount at `path` ended, whose session is over: a connection that was cut leaves a dead mount, now detached. */
+export async function endOfMount(path: Buffer): Promise<EngineEnd> {
+  const wasCut = (await recoverDeadMount(path)) > 0;
+  return wasCut ? { reason: 'failed', error: new Error(ABORTED) } : { reason: 'unmounted' };
 }

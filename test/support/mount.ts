@@ -2,8 +2,9 @@
  * Mounts for tests: `mountTest` declares a test that gets a mount of its own, once for each engine under
  * test. Whatever a test does, its mount, its daemon and its folder are gone when it ends.
  *
- * IMSSFS_TEST_ON names the engines, separated by commas: `kernel` (the default), `fuse-native`, or `tmpfs`,
- * which runs the same expectations against the kernel's own file system to prove that they are right.
+ * IMSSFS_TEST_ON names the engines, separated by commas: `kernel` and `fuse-native` (both by default, the latter
+ * where its package can be loaded), or `tmpfs`, which runs the same expectations against the kernel's own file system
+ * to prove that they are right.
  */
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
@@ -22,6 +23,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import type { NativeLimitName } from '../../src/fs/native/limits.ts';
+import { loadFuseNative } from '../../src/fs/native/package.ts';
 import { nodeProcessesOf, isAlive, killNow, mountsBelow } from './processes.ts';
 import { describe, run, runOk } from './run.ts';
 
@@ -57,6 +60,8 @@ export interface MountTestOptions extends MountOptions {
   needsRoot?: boolean;
   /** Engines that this test is not meant for. */
   notOn?: readonly EngineName[];
+  /** What fuse-native lacks that this test is about: skipped there. */
+  lacks?: NativeLimitName;
 }
 
 export const IMSSFS = fileURLToPath(new URL('../../../bin/imssfs', import.meta.url));
@@ -64,12 +69,29 @@ export const UMOUNT_IMSS = fileURLToPath(new URL('../../../bin/umount-imss', imp
 
 export const isRoot = process.getuid?.() === 0;
 export const skipsMounts = process.env['IMSSFS_SKIP_MOUNT_TESTS'] === '1';
-export const engines = (process.env['IMSSFS_TEST_ON'] ?? 'kernel').split(',').map(engineName);
+/** Why fuse-native cannot be tested here, if so. */
+export const whyNoFuseNative = reasonAgainstFuseNative();
+export const engines = (process.env['IMSSFS_TEST_ON'] ?? defaultEngines())
+  .split(',')
+  .map(engineName);
 
 const TEST_TIMEOUT_MS = 120_000;
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 30_000;
 const LOG_TAIL_CHARACTERS = 4_000;
+
+function defaultEngines(): string {
+  return whyNoFuseNative === undefined ? 'kernel,fuse-native' : 'kernel';
+}
+
+function reasonAgainstFuseNative(): string | undefined {
+  try {
+    loadFuseNative();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
 
 function engineName(name: string): EngineName {
   if (name === 'kernel' || name === 'fuse-native' || name === 'tmpfs') return name;
@@ -87,9 +109,12 @@ export const onMount = test.macro(
 export function mountTest(title: string, body: MountBody, options: MountTestOptions = {}): void {
   for (const engine of engines) {
     if (options.notOn?.includes(engine) === true) continue;
-    const declare =
-      skipsMounts || (options.needsRoot === true && !isRoot) ? test.skip : test.serial;
-    declare(`${engine}: ${title}`, onMount, engine, options, body);
+    const lacking = engine === 'fuse-native' ? options.lacks : undefined;
+    const isSkipped =
+      skipsMounts || lacking !== undefined || (options.needsRoot === true && !isRoot);
+    const declare = isSkipped ? test.skip : test.serial;
+    const reason = lacking === undefined ? '' : ` (it lacks: ${lacking})`;
+    declare(`${engine}: ${title}${reason}`, onMount, engine, options, body);
   }
 }
 

@@ -22,9 +22,10 @@ const MAX_STDERR_CHARS = 10_000;
 /** Full path of the program, or undefined if it is not installed. */
 export async function findFusermount(
   path = process.env['PATH'] ?? '',
+  programs: readonly string[] = PROGRAMS,
 ): Promise<string | undefined> {
   const folders = [...path.split(':').filter((folder) => folder.startsWith('/')), ...USUAL_FOLDERS];
-  for (const name of PROGRAMS) {
+  for (const name of programs) {
     for (const folder of folders) {
       const program = join(folder, name);
       const found = await access(program, constants.X_OK).then(

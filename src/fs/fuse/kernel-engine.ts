@@ -1,7 +1,7 @@
 /** The `kernel` engine: mounts, serves the session from the event loop, and says how it ended. */
 import type { Logger } from '../../log.ts';
 import type { Engine, EngineEnd, MountRequest, UnmountMode } from '../engine.ts';
-import { recoverDeadMount } from '../mount-state.ts';
+import { endOfMount } from '../mount-state.ts';
 import type { Vfs } from '../vfs.ts';
 import { KernelDevice } from './device.ts';
 import { type FuseMount, mountFuse, setReadAhead } from './mount.ts';
@@ -13,9 +13,6 @@ import { statInChild } from './syscall.ts';
  * that a sequential reader has several FUSE_READs of 1 MiB under way.
  */
 const READ_AHEAD_BYTES = 4 * 1024 * 1024;
-
-const ABORTED =
-  'the connection was ended from outside while in use (a forced unmount or an abort); the dead mount is detached';
 
 /** A mount that cannot tell of its root in this time is served all the same. */
 const FIRST_ANSWER_MS = 5000;
@@ -105,9 +102,7 @@ export class KernelEngine implements Engine {
     try {
       await device.close();
       if (end.reason === 'failed') await mount?.unmount('lazy');
-      else if (mount !== undefined && (await recoverDeadMount(mount.mountPoint)) > 0) {
-        return { reason: 'failed', error: new Error(ABORTED) };
-      }
+      else if (mount !== undefined) return await endOfMount(mount.mountPoint);
     } catch (error) {
       logger.error({ err: error }, 'cleaning up after the session failed');
     }

@@ -46,8 +46,8 @@ export interface FuseMount {
   unmount(mode: UnmountMode): Promise<void>;
 }
 
-/** Resolves symlinks while the path is still safe to touch. */
-async function resolveMountPoint(path: Buffer): Promise<Buffer> {
+/** Resolves symlinks while the path is still safe to touch. Rejects with {@link MountError}. */
+export async function resolveMountPoint(path: Buffer): Promise<Buffer> {
   try {
     const resolved = await realpath(path, { encoding: 'buffer' });
     if (!(await stat(resolved)).isDirectory()) throw mountPointError('ENOTDIR', displayPath(path));
@@ -115,7 +115,8 @@ async function mountAsUser(
   return mountByFusermount(program, target, options);
 }
 
-async function unmountConnection(minor: number, mode: UnmountMode): Promise<void> {
+/** Unmounts the connection wherever it is mounted; see {@link FuseMount.unmount}. */
+export async function unmountConnection(minor: number, mode: UnmountMode): Promise<void> {
   const entry = findConnection(await readMountTable(), minor);
   if (entry !== undefined) await unmountPath(entry.mountPoint, mode);
 }

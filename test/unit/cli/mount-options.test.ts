@@ -3,7 +3,7 @@ import { UsageError } from '../../../src/cli/errors.ts';
 import { MOUNT_OPTION_NAMES, type MountOptions, parseMountOptions } from '../../../src/cli/mount-options.ts'; // prettier-ignore
 
 function parse(...args: string[]): MountOptions {
-  return parseMountOptions(args, { isRoot: false, source: 'imss://' });
+  return parseMountOptions(args, { allowOther: false, source: 'imss://' });
 }
 
 test('without -o a mount is writable, checked by the kernel, and for its user alone', (t) => {
@@ -18,7 +18,7 @@ test('without -o a mount is writable, checked by the kernel, and for its user al
 });
 
 test('root shares its mount with other users unless it says otherwise', (t) => {
-  const root = { isRoot: true, source: 'imss://' };
+  const root = { allowOther: true, source: 'imss://' };
   t.true(parseMountOptions([], root).allowOther);
   t.false(parseMountOptions(['no_allow_other'], root).allowOther);
 });

@@ -1,0 +1,163 @@
+/**
+ * The `fuse-native` engine: libfuse 2.9's threads serve the session, and the package's callbacks bring each request
+ * to the event loop and the same VFS. What it cannot do stands in limits.ts.
+ */
+import { invariant } from '../../invariant.ts';
+import type { Logger } from '../../log.ts';
+import type { Engine, EngineEnd, MountRequest, UnmountMode } from '../engine.ts';
+import { setReadAhead, unmountConnection } from '../fuse/mount.ts';
+import { MountError } from '../fuse/mount-error.ts';
+import { statInChild } from '../fuse/syscall.ts';
+import { unmountPath } from '../fuse/unmount.ts';
+import { endOfMount } from '../mount-state.ts';
+import { displayPath, findMount, isImssMount, readMountTable } from '../mount-table.ts';
+import type { Vfs } from '../vfs.ts';
+import { callbacksFor } from './callbacks.ts';
+import { closeOnExec, deviceClosed, fuseDescriptors } from './device-descriptor.ts';
+import { makeEngineFuse } from './engine-fuse.ts';
+import type { Fuse, FuseConstructor } from './fuse-native.d.ts';
+import { libfuseOptions } from './mount-options.ts';
+import { loadFuseNative } from './package.ts';
+import { LibfuseMessages, prepareMountPoint, requireFuse } from './preparation.ts';
+
+/** As with the kernel engine, so that a sequential reader has several requests under way. */
+const READ_AHEAD_BYTES = 1024 * 1024;
+/** A mount that cannot tell of its root in this time is served all the same. */
+const FIRST_ANSWER_MS = 5000;
+
+export interface NativeEngineOptions {
+  vfs: Vfs;
+  request: MountRequest;
+  logger: Logger;
+  /** Logs one line for each request. */
+  debug: boolean;
+  /** The package's class; replaced in tests. */
+  load?: () => FuseConstructor;
+}
+
+/** Where the mount is, once it is. */
+interface Place {
+  readonly mountPoint: Buffer;
+  /** The connection's number, which finds the mount wherever it has been moved. */
+  readonly minor: number;
+  /** libfuse's /dev/fuse. */
+  readonly fd: number;
+}
+
+export class NativeEngine implements Engine {
+  readonly ended: Promise<EngineEnd>;
+  readonly #options: NativeEngineOptions;
+  readonly #resolveEnded: (end: EngineEnd) => void;
+  #place: Place | undefined;
+  #failure: Error | undefined;
+  #finishing: Promise<void> | undefined;
+
+  constructor(options: NativeEngineOptions) {
+    this.#options = options;
+    let resolveEnded: (end: EngineEnd) => void = () => undefined;
+    this.ended = new Promise((resolve) => {
+      resolveEnded = resolve;
+    });
+    this.#resolveEnded = resolveEnded;
+  }
+
+  /** Rejects with {@link MountError}. */
+  async start(): Promise<void> {
+    const { request, load = loadFuseNative } = this.#options;
+    const optionText = libfuseOptions(request);
+    const Base = load();
+    const { mountPoint, text } = await prepareMountPoint(request);
+    await requireFuse();
+    const fuse = makeEngineFuse(Base, text, callbacksFor(this.#callbackOptions()), {
+      optionText,
+      onBug: this.#bug,
+      onUnknownRecord: () => {
+        this.#options.logger.error('the modification time of a utimens is not where it should be');
+      },
+    });
+    const place = await mount(fuse, mountPoint);
+    this.#place = place;
+    closeOnExec(place.fd);
+    void deviceClosed(place.fd).then(() => this.#finish());
+    if (this.#failure !== undefined) {
+      await this.#finish();
+      throw this.#failure;
+    }
+    await setReadAhead(place.minor, READ_AHEAD_BYTES);
+    // See KernelEngine.start: the kernel must know the root's owner before the first chmod.
+    await statInChild(place.mountPoint, FIRST_ANSWER_MS);
+  }
+
+  #callbackOptions(): Parameters<typeof callbacksFor>[0] {
+    const { vfs, logger, debug } = this.#options;
+    const caller = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, pid: 0 };
+    return { vfs, caller, logger, debug, onBug: this.#bug };
+  }
+
+  readonly #bug = (error: unknown): void => {
+    if (this.#failure !== undefined) return;
+    this.#failure = error instanceof Error ? error : new Error(String(error));
+    this.#options.logger.fatal({ err: this.#failure }, 'the session cannot go on');
+    // While the mount is being made, start() finds the failure.
+    if (this.#place !== undefined) void this.#finish();
+  };
+
+  async unmount(mode: UnmountMode): Promise<void> {
+    if (this.#place !== undefined) await unmountConnection(this.#place.minor, mode);
+  }
+
+  #finish(): Promise<void> {
+    this.#finishing ??= this.#detach().then(this.#resolveEnded);
+    return this.#finishing;
+  }
+
+  /**
+   * Leaves no dead mount behind. After a failure, callers that still wait for an answer get it when this process ends
+   * and the kernel ends the connection.
+   */
+  async #detach(): Promise<EngineEnd> {
+    const place = this.#place;
+    invariant(place !== undefined, 'what ends has begun');
+    try {
+      if (this.#failure !== undefined) await unmountConnection(place.minor, 'lazy');
+      else return await endOfMount(place.mountPoint);
+    } catch (error) {
+      this.#options.logger.error({ err: error }, 'cleaning up after the session failed');
+    }
+    return this.#failure === undefined
+      ? { reason: 'unmounted' }
+      : { reason: 'failed', error: this.#failure };
+  }
+}
+
+/** Mounts; rejects with {@link MountError}, with nothing left mounted. */
+async function mount(fuse: Fuse, mountPoint: Buffer): Promise<Place> {
+  const shown = displayPath(mountPoint);
+  const before = fuseDescriptors();
+  const messages = new LibfuseMessages();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      fuse.mount((error) => {
+        if (error) reject(error);
+        else resolve();
+      });
+    });
+  } catch (error) {
+    await removeRemains(mountPoint);
+    throw messages.explain(shown, error);
+  }
+  const entry = findMount(await readMountTable(), mountPoint);
+  const fd = [...fuseDescriptors()].find((each) => !before.has(each));
+  if (entry === undefined || !isImssMount(entry) || fd === undefined) {
+    await removeRemains(mountPoint);
+    throw new MountError(
+      `${shown} was mounted and is gone: another program unmounts or mounts there; stop it and try again`,
+    );
+  }
+  return { mountPoint, minor: entry.minor, fd };
+}
+
+/** libfuse leaves its mount when it fails after mount(2). Nothing was mounted there before. */
+async function removeRemains(mountPoint: Buffer): Promise<void> {
+  await unmountPath(mountPoint, 'lazy').catch(() => undefined);
+}
