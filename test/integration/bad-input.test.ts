@@ -34,9 +34,13 @@ const WRONG_USAGE: Record<string, { args: string[]; says: RegExp }> = {
 };
 
 for (const [what, { args, says }] of Object.entries(WRONG_USAGE)) {
-  commandTest(`${what} is refused in one line with exit code 2`, async (t, shell) => {
-    assertRefused(t, await shell.imssfs([...args, shell.mnt]), { status: USAGE, says });
-  });
+  commandTest(
+    `${what} is refused in one line with exit code 2`,
+    async (t, shell) => {
+      assertRefused(t, await shell.imssfs([...args, shell.mnt]), { status: USAGE, says });
+    },
+    { once: true },
+  );
 }
 
 commandTest('no mount point at all is refused with exit code 2', async (t, shell) => {

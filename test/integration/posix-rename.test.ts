@@ -215,6 +215,7 @@ mountTest(
       { code: 'ENOENT' },
     );
   },
+  { lacks: 'renameFlags' },
 );
 
 mountTest(
@@ -227,5 +228,5 @@ mountTest(
     await sh('echo x > mine; mv mine yours; rm yours', { cwd: mount.path, ...BOB });
     t.deepEqual(entries(mount.path), ['roots']);
   },
-  { needsRoot: true },
+  { needsRoot: true, lacks: 'caller' },
 );

@@ -96,7 +96,7 @@ mountTest(
     t.true(dump.includes('user.b="c"'));
     t.false(dump.includes('trusted'));
   },
-  { needsRoot: true },
+  { needsRoot: true, lacks: 'caller' },
 );
 
 mountTest('setfattr and getfattr of a whole tree bring attributes back', async (t, mount) => {
@@ -122,5 +122,5 @@ mountTest(
     await sh('echo y >> program', { cwd: mount.path, ...BOB });
     t.throws(() => libc.getxattr(path, 'security.capability'), { code: 'ENODATA' });
   },
-  { needsRoot: true },
+  { needsRoot: true, lacks: 'caller' },
 );

@@ -4,6 +4,7 @@ import type { ExecutionContext } from 'ava';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { NativeLimitName } from '../../src/fs/native/limits.ts';
 import {
   engines,
   IMSSFS,
@@ -47,6 +48,10 @@ export interface Shell {
 
 export interface CommandTestOptions {
   needsRoot?: boolean;
+  /** Has nothing to do with the engine: one will do. */
+  once?: true;
+  /** What fuse-native lacks that this test is about: skipped there. */
+  lacks?: NativeLimitName;
 }
 
 /** Declares a test of the commands, once for each engine of imssfs under test. */
@@ -55,10 +60,16 @@ export function commandTest(
   body: (t: ExecutionContext, shell: Shell) => Promise<void>,
   options: CommandTestOptions = {},
 ): void {
-  for (const engine of engines) {
-    const skipped = engine === 'tmpfs' || skipsMounts || (options.needsRoot === true && !isRoot);
+  for (const engine of options.once === true ? engines.slice(0, 1) : engines) {
+    const lacking = engine === 'fuse-native' ? options.lacks : undefined;
+    const skipped =
+      engine === 'tmpfs' ||
+      skipsMounts ||
+      lacking !== undefined ||
+      (options.needsRoot === true && !isRoot);
     const declare = skipped ? test.skip : test.serial;
-    declare(`${engine}: ${title}`, async (t) => {
+    const reason = lacking === undefined ? '' : ` (it lacks: ${lacking})`;
+    declare(`${engine}: ${title}${reason}`, async (t) => {
       t.timeout(TEST_TIMEOUT_MS + COMMAND_TIMEOUT_MS);
       const obstacle = whyNoMounts();
       if (obstacle !== undefined) throw new Error(obstacle);

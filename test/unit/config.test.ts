@@ -73,8 +73,7 @@ const REFUSED: [RawSettings, RegExp][] = [
   [{ deployment: '2' }, /this version mounts attached on one machine; use -d 0/],
   [{ deployment: '3' }, /deployment \(-d\) "3" is not valid; use 0/],
   [{ metaServers: '2' }, /2 metadata servers \(-x\) need machines of their own/],
-  [{ engine: 'fuse-native' }, /engine fuse-native is not available in this version/],
-  [{ engine: 'fuse' }, /engine "fuse" is unknown; leave --engine out to use kernel/],
+  [{ engine: 'fuse' }, /engine "fuse" is unknown; choose one of kernel, fuse-native/],
   [{ root: '/mnt' }, /root \(-r\) "\/mnt" is not a dataset URI; write imss:\/\/ or/],
 ]; // prettier-ignore
 for (const [raw, message] of REFUSED) {
@@ -109,3 +108,9 @@ for (const uri of [
     t.throws(() => parseRootUri(uri), { instanceOf: ConfigError });
   });
 }
+
+test('both engines can be chosen', (t) => {
+  for (const engine of ['kernel', 'fuse-native'] as const) {
+    t.is(validateSettings({ engine }, 2 ** 30).engine, engine);
+  }
+});

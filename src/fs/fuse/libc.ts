@@ -87,10 +87,11 @@ export function libc(): Libc {
   return loaded;
 }
 
-function loadKoffi(): Koffi {
+/** koffi, through `require` or what stands for it in tests. Throws {@link LibcUnavailableError}. */
+export function loadKoffi(load: (name: string) => unknown = createRequire(import.meta.url)): Koffi {
   let koffi: Koffi;
   try {
-    koffi = createRequire(import.meta.url)('koffi') as Koffi;
+    koffi = load('koffi') as Koffi;
   } catch (cause) {
     throw new LibcUnavailableError(
       `The package koffi has no binary for ${process.platform}-${process.arch}; ` +

@@ -148,16 +148,16 @@ function attributeCallbacks({
   }
   return {
     getattr: (path, done) => {
-      runner.fetch(`getattr ${path}`, statAt(path), done);
+      runner.fetch(`getattr ${quoted(path)}`, statAt(path), done);
     },
     fgetattr: (path, fd, done) => {
-      runner.fetch(`fgetattr ${path} ${fd}`, fd === 0 ? statAt(path) : statOf(fd), done);
+      runner.fetch(`fgetattr ${quoted(path)} ${fd}`, fd === 0 ? statAt(path) : statOf(fd), done);
     },
     access: (path, mode, done) => {
       function* access(): Task<void> {
         yield* vfs.access(caller, (yield* resolve(vfs, path)).inode, mode);
       }
-      runner.perform(`access ${path} ${mode}`, access(), done);
+      runner.perform(`access ${quoted(path)} ${mode}`, access(), done);
     },
     statfs: (_path, done) => {
       function* statfs(): Task<ReturnType<typeof packageStatfs>> {
@@ -170,11 +170,11 @@ function attributeCallbacks({
         ...(uid !== UNCHANGED && { uid }),
         ...(gid !== UNCHANGED && { gid }),
       };
-      runner.perform(`chown ${path} ${uid} ${gid}`, setAt(vfs, path, change), done);
+      runner.perform(`chown ${quoted(path)} ${uid} ${gid}`, setAt(vfs, path, change), done);
     },
     chmod: (path, mode, done) => {
       const change = { permissions: mode & PERMISSION_MASK };
-      runner.perform(`chmod ${path} ${mode.toString(8)}`, setAt(vfs, path, change), done);
+      runner.perform(`chmod ${quoted(path)} ${mode.toString(8)}`, setAt(vfs, path, change), done);
     },
   };
 }
@@ -186,19 +186,32 @@ function timeAndSizeCallbacks({
 }: Context): Pick<Operations, 'truncate' | 'ftruncate' | 'utimens'> {
   return {
     truncate: (path, sizeBytes, done) => {
-      runner.perform(`truncate ${path} ${sizeBytes}`, setAt(vfs, path, { sizeBytes }), done);
+      runner.perform(
+        `truncate ${quoted(path)} ${sizeBytes}`,
+        setAt(vfs, path, { sizeBytes }),
+        done,
+      );
     },
     ftruncate: (path, fd, sizeBytes, done) => {
       function* truncate(): Task<void> {
         yield* vfs.setattr(handles.get(fd).inode, { sizeBytes });
       }
-      runner.perform(`ftruncate ${path} ${fd} ${sizeBytes}`, truncate(), done);
+      runner.perform(`ftruncate ${quoted(path)} ${fd} ${sizeBytes}`, truncate(), done);
     },
     utimens: (path, atimeMs, mtimeMs, done) => {
       const change = { atime: timeOf(atimeMs), mtime: timeOf(mtimeMs) };
-      runner.perform(`utimens ${path} ${atimeMs} ${mtimeMs}`, setAt(vfs, path, change), done);
+      runner.perform(
+        `utimens ${quoted(path)} ${atimeMs} ${mtimeMs}`,
+        setAt(vfs, path, change),
+        done,
+      );
     },
   };
+}
+
+/** A path in a log line. */
+function quoted(path: string): string {
+  return JSON.stringify(path);
 }
 
 /** Whole milliseconds, without the rounding of their fraction. */
@@ -244,29 +257,29 @@ function nameCallbacks({
   }
   return {
     mknod: (path, mode, dev, done) => {
-      runner.perform(`mknod ${path} ${mode.toString(8)}`, make(path, mode, dev), done);
+      runner.perform(`mknod ${quoted(path)} ${mode.toString(8)}`, make(path, mode, dev), done);
     },
     mkdir: (path, mode, done) => {
       const fullMode = FileType.DIRECTORY | (mode & PERMISSION_MASK);
-      runner.perform(`mkdir ${path} ${mode.toString(8)}`, make(path, fullMode, 0), done);
+      runner.perform(`mkdir ${quoted(path)} ${mode.toString(8)}`, make(path, fullMode, 0), done);
     },
     unlink: (path, done) => {
-      runner.perform(`unlink ${path}`, unlink(path), done);
+      runner.perform(`unlink ${quoted(path)}`, unlink(path), done);
     },
     rmdir: (path, done) => {
-      runner.perform(`rmdir ${path}`, rmdir(path), done);
+      runner.perform(`rmdir ${quoted(path)}`, rmdir(path), done);
     },
     rename: (from, to, done) => {
-      runner.perform(`rename ${from} ${to}`, rename(from, to), done);
+      runner.perform(`rename ${quoted(from)} ${quoted(to)}`, rename(from, to), done);
     },
     link: (path, newPath, done) => {
-      runner.perform(`link ${path} ${newPath}`, link(path, newPath), done);
+      runner.perform(`link ${quoted(path)} ${quoted(newPath)}`, link(path, newPath), done);
     },
     symlink: (target, path, done) => {
-      runner.perform(`symlink ${target} ${path}`, symlink(target, path), done);
+      runner.perform(`symlink ${quoted(target)} ${quoted(path)}`, symlink(target, path), done);
     },
     readlink: (path, done) => {
-      runner.fetch(`readlink ${path}`, readlink(path), done);
+      runner.fetch(`readlink ${quoted(path)}`, readlink(path), done);
     },
   };
 }
@@ -313,27 +326,27 @@ function fileCallbacks({
   }
   return {
     create: (path, mode, done) => {
-      runner.fetch(`create ${path} ${mode.toString(8)}`, create(path, mode), done);
+      runner.fetch(`create ${quoted(path)} ${mode.toString(8)}`, create(path, mode), done);
     },
     open: (path, flags, done) => {
-      runner.fetch(`open ${path} ${flags.toString(8)}`, open(path, flags), done);
+      runner.fetch(`open ${quoted(path)} ${flags.toString(8)}`, open(path, flags), done);
     },
     read: (path, fd, room, length, offset, done) => {
       const task = read(fd, room.subarray(0, length), offset);
-      runner.count(`read ${path} ${fd} ${length} at ${offset}`, task, done);
+      runner.count(`read ${quoted(path)} ${fd} ${length} at ${offset}`, task, done);
     },
     write: (path, fd, bytes, length, offset, done) => {
       const task = write(fd, bytes.subarray(0, length), offset);
-      runner.count(`write ${path} ${fd} ${length} at ${offset}`, task, done);
+      runner.count(`write ${quoted(path)} ${fd} ${length} at ${offset}`, task, done);
     },
     flush: (path, fd, done) => {
-      runner.perform(`flush ${path} ${fd}`, flush(fd), done);
+      runner.perform(`flush ${quoted(path)} ${fd}`, flush(fd), done);
     },
     fsync: (path, _datasync, fd, done) => {
-      runner.perform(`fsync ${path} ${fd}`, flush(fd), done);
+      runner.perform(`fsync ${quoted(path)} ${fd}`, flush(fd), done);
     },
     release: (path, fd, done) => {
-      runner.perform(`release ${path} ${fd}`, release(fd), done);
+      runner.perform(`release ${quoted(path)} ${fd}`, release(fd), done);
     },
   };
 }
@@ -369,7 +382,7 @@ function listingCallbacks({ vfs, runner }: Context): Pick<Operations, 'readdir'>
       const answer = ({ names, stats }: Listing): void => {
         done(0, names, stats);
       };
-      runner.run(`readdir ${path}`, list(path), { answer, refuse: done });
+      runner.run(`readdir ${quoted(path)}`, list(path), { answer, refuse: done });
     },
   };
 }
@@ -399,16 +412,16 @@ function xattrCallbacks({
     setxattr: (path, name, value, _position, flags, done) => {
       // libfuse takes its memory back when it has the answer; the store may keep the value.
       const task = set(path, name, Buffer.from(value), flags);
-      runner.perform(`setxattr ${path} ${name} ${value.length}`, task, done);
+      runner.perform(`setxattr ${quoted(path)} ${name} ${value.length}`, task, done);
     },
     getxattr: (path, name, _position, done) => {
-      runner.fetch(`getxattr ${path} ${name}`, get(path, name), done);
+      runner.fetch(`getxattr ${quoted(path)} ${name}`, get(path, name), done);
     },
     listxattr: (path, done) => {
-      runner.fetch(`listxattr ${path}`, list(path), done);
+      runner.fetch(`listxattr ${quoted(path)}`, list(path), done);
     },
     removexattr: (path, name, done) => {
-      runner.perform(`removexattr ${path} ${name}`, remove(path, name), done);
+      runner.perform(`removexattr ${quoted(path)} ${name}`, remove(path, name), done);
     },
   };
 }

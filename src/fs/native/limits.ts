@@ -1,6 +1,6 @@
 /**
- * What the fuse-native engine cannot do, in one table: docs/engines.md shows it, and a test of the integration suite
- * that is left out on this engine names the entry for which it is.
+ * What the fuse-native engine cannot do, in one table: docs/engines.md shows it, and the tests name the entry for
+ * which they are left out on this engine, or which they show.
  */
 
 export interface NativeLimit {
@@ -12,8 +12,52 @@ export interface NativeLimit {
 
 export const NATIVE_LIMITS = {
   caller: {
-    what: 'One user: only who has mounted gets in, not even root does, and `-o allow_other` is refused.',
+    what: 'Only who has mounted gets in, not even root does; `-o allow_other` is refused.',
     why: 'The package does not pass on who calls, so files of several users could not be owned or protected right.',
+  },
+  mountOptions: {
+    what: 'The mount is always `nosuid,nodev`; `nodiratime`, `strictatime`, `lazytime`, `nosymfollow` and the like are refused.',
+    why: 'libfuse 2.9 sets the former by itself and does not know the latter.',
+  },
+  mountPoint: {
+    what: 'A mount point that is not UTF-8, has more than 1,023 bytes, or is itself a mount, is refused.',
+    why: 'The package takes it as text, into a buffer of that size, and takes a mount there for one of its own.',
+  },
+  milliseconds: {
+    what: 'Times have whole milliseconds, and none is before 1970.',
+    why: 'The package passes them as milliseconds, and divides them as unsigned numbers.',
+  },
+  partialChange: {
+    what: 'A change of the access or modification time alone (`touch -a`, `touch -m`) does nothing; nor does a chown of -1 and -1.',
+    why: 'libfuse 2.9 passes on times only in pairs, and drops a change in which it knows nothing, and says that it worked.',
+  },
+  utf8: {
+    what: 'Names, symlink targets and attribute names that are not UTF-8, or hold U+FFFD, fail with EILSEQ; listings leave them out.',
+    why: 'The package decodes all names, so that the bytes are lost.',
+  },
+  renameFlags: {
+    what: 'renameat2(2) with flags fails with EINVAL.',
+    why: 'libfuse 2.9 speaks a protocol of before they were there.',
+  },
+  hiddenFiles: {
+    what: 'An open file that loses its name is renamed to `.fuse_hidden…` until it is closed: it is listed, keeps its link, and its folder cannot be removed. With `-M`, one that is open when the daemon is killed stays.',
+    why: 'libfuse 2.9 knows files by their path alone.',
+  },
+  nameless: {
+    what: 'A folder that was removed while it was open or current cannot be listed: ENOENT.',
+    why: 'libfuse 2.9 knows folders by their path alone.',
+  },
+  snapshot: {
+    what: 'A listing is of the moment when it began: entries removed since are still in it.',
+    why: 'The package hands over a folder as a whole.',
+  },
+  hardLinks: {
+    what: 'The names of one file have page caches of their own: what is written through one is seen through another when that is opened next.',
+    why: 'libfuse 2.9 gives each path a node, so the kernel takes them for different files.',
+  },
+  inodeNumbers: {
+    what: 'Inode numbers are cut to 32 bits, so after 4,294,967,295 files two may look like one.',
+    why: 'The package passes them so.',
   },
 } as const satisfies Readonly<Record<string, NativeLimit>>;
 

@@ -25,8 +25,14 @@ const CACHE_OPTIONS = ['entry_timeout=86400', 'negative_timeout=0', 'attr_timeou
 /** Inode numbers are ours; writes come in 128 KiB instead of 4; set-user-ID programs and devices have no effect. */
 const FIXED_OPTIONS = ['use_ino', 'big_writes', 'nosuid', 'nodev'];
 
-/** libfuse's argument: `-o` and the list. Throws {@link MountError}. */
-export function libfuseOptions(request: Omit<MountRequest, 'mountPoint'>): string {
+/**
+ * libfuse's argument: `-o` and the list. `mayMount`: libfuse calls mount(2) itself, and then refuses a folder that is not
+ * empty unless told otherwise; fusermount3 takes it, and does not know the word. Throws {@link MountError}.
+ */
+export function libfuseOptions(
+  request: Omit<MountRequest, 'mountPoint'>,
+  mayMount: boolean,
+): string {
   if (request.allowOther) {
     throw new MountError(
       'The engine fuse-native does not learn who calls, and so lets in nobody but you: leave out allow_other, or use --engine kernel',
@@ -48,6 +54,7 @@ export function libfuseOptions(request: Omit<MountRequest, 'mountPoint'>): strin
   ];
   if (request.defaultPermissions) words.push('default_permissions');
   if (request.readOnly) words.push('ro');
+  if (mayMount) words.push('nonempty');
   const text = `-o${words.join(',')}`;
   const lengthBytes = Buffer.byteLength(text);
   if (lengthBytes > MAX_OPTION_BYTES) {

@@ -8,7 +8,7 @@ import type { Engine, EngineEnd, MountRequest, UnmountMode } from '../engine.ts'
 import { setReadAhead, unmountConnection } from '../fuse/mount.ts';
 import { MountError } from '../fuse/mount-error.ts';
 import { statInChild } from '../fuse/syscall.ts';
-import { unmountPath } from '../fuse/unmount.ts';
+import { ownPrivilege, unmountPath } from '../fuse/unmount.ts';
 import { endOfMount } from '../mount-state.ts';
 import { displayPath, findMount, isImssMount, readMountTable } from '../mount-table.ts';
 import type { Vfs } from '../vfs.ts';
@@ -64,7 +64,8 @@ export class NativeEngine implements Engine {
   /** Rejects with {@link MountError}. */
   async start(): Promise<void> {
     const { request, load = loadFuseNative } = this.#options;
-    const optionText = libfuseOptions(request);
+    const { mayMount } = await ownPrivilege();
+    const optionText = libfuseOptions(request, mayMount);
     const Base = load();
     const { mountPoint, text } = await prepareMountPoint(request);
     await requireFuse();
