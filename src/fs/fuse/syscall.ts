@@ -6,7 +6,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { cString, libc } from './libc.ts';
+import { Errno } from '../../errno.ts';
+import { commandFor } from './fusermount.ts';
+import { cString, libc, LibcUnavailableError } from './libc.ts';
 
 /**
  * A child whose call failed ends with this much more than the errno: Node's own exit codes, 1 to 13, look like errnos,
@@ -77,9 +79,41 @@ export function statInChild(path: Buffer, timeoutMs: number): Outcome {
 
 /** umount2(2) as root. Waits as long as it takes to write dirty pages back. Returns 0 or the errno. */
 export async function umountInChild(path: Buffer, flags: number): Promise<number> {
+  try {
+    libc();
+  } catch (error) {
+    if (!(error instanceof LibcUnavailableError)) throw error;
+    return umountByProgram(path, flags);
+  }
   const errno = await outcomeOf(startChild(['umount', path.toString('hex'), String(flags)]));
   if (errno !== undefined) return errno;
   // No child to be had (memory, a replaced installation): better a thread of ours than a mount that stays.
   const { result, errno: reason } = await libc().umount2(cString(path), flags);
   return result === 0 ? 0 : reason;
+}
+
+/** umount(8), where koffi has no binary. Returns 0 or the errno, as far as the program tells it. */
+export function umountByProgram(path: Buffer, flags: number): Promise<number> {
+  const options = ['--internal-only', '--no-canonicalize'];
+  if ((flags & UnmountFlag.DETACH) !== 0) options.push('--lazy');
+  if ((flags & UnmountFlag.FORCE) !== 0) options.push('--force');
+  const { file, parameters } = commandFor('umount', [...options, '--'], path);
+  return new Promise((resolve) => {
+    const child = spawn(file, parameters, {
+      cwd: '/',
+      env: { ...process.env, LC_ALL: 'C' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+      detached: true,
+    });
+    let said = '';
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (said += text));
+    child.once('error', () => {
+      resolve(Errno.ENOSYS);
+    });
+    child.once('close', (code) => {
+      if (code === 0) resolve(0);
+      else if (/busy/.test(said)) resolve(Errno.EBUSY);
+      else resolve(/not mounted|no mount point/.test(said) ? Errno.EINVAL : Errno.EPERM);
+    });
+  });
 }
