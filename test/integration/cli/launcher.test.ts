@@ -120,16 +120,20 @@ test('npm start without what it is built with, or without a home folder, says wh
   t.regex(homeless.stderr, /^imssfs: you have no home folder; [^\n]+\n$/);
 });
 
+/** Cannot be mounted, so that what is not refused does no harm. */
+const NOWHERE = '/nonexistent/imssfs';
+
 const USAGE_ERRORS = [
-  [['--polcy', 'RR', '/tmp'], /^imssfs: unknown option '--polcy'; did you mean --policy\?\n$/],
-  [['-b', '1', '/tmp'], /^imssfs: block size \(-b\) 1 bytes is too small; give at least 4096 bytes\n$/],
-  [['-P', 'XYZ', '/tmp'], /^imssfs: policy \(-P\) "XYZ" is unknown; choose one of [^\n]+\n$/],
-  [['-S', '1000T', '/tmp'], /^imssfs: capacity \(-S\) 1000 TiB is above [^\n]+\n$/],
-  [['-o', 'ro,bogus', '/tmp'], /^imssfs: unknown mount option "bogus" [^\n]+\n$/],
-  [['-d', '2', '/tmp'], /^imssfs: deployment \(-d\) 2 needs servers[^\n]+\n$/],
-  [['--engine', 'fuse-native', '/tmp'], /^imssfs: engine fuse-native is not available[^\n]+\n$/],
-  [['--log-level', 'loud', '/tmp'], /^imssfs: log level "loud" is unknown; [^\n]+\n$/],
-  [['-M', '', '/tmp'], /^imssfs: -M is empty; name a file\n$/],
+  [['--polcy', 'RR', NOWHERE], /^imssfs: unknown option '--polcy'; did you mean --policy\?\n$/],
+  [['-b', '1', NOWHERE], /^imssfs: block size \(-b\) 1 bytes is too small; give at least 4096 bytes\n$/],
+  [['-P', 'XYZ', NOWHERE], /^imssfs: policy \(-P\) "XYZ" is unknown; choose one of [^\n]+\n$/],
+  [['-S', '1000T', NOWHERE], /^imssfs: capacity \(-S\) 1000 TiB is above [^\n]+\n$/],
+  [['-o', 'ro,bogus', NOWHERE], /^imssfs: unknown mount option "bogus" [^\n]+\n$/],
+  [['--busy-poll', '1s', NOWHERE], /^imssfs: busy poll \(--busy-poll\) "1s" is not valid; [^\n]+\n$/],
+  [['-d', '2', NOWHERE], /^imssfs: deployment \(-d\) 2 needs servers[^\n]+\n$/],
+  [['--engine', 'fusion', NOWHERE], /^imssfs: engine "fusion" is unknown; choose one of kernel, fuse-native\n$/],
+  [['--log-level', 'loud', NOWHERE], /^imssfs: log level "loud" is unknown; [^\n]+\n$/],
+  [['-M', '', NOWHERE], /^imssfs: -M is empty; name a file\n$/],
   [['-f'], /^imssfs: no mount point is given; write imssfs \[options\] MOUNTPOINT\n$/],
 ] as const; // prettier-ignore
 for (const [args, message] of USAGE_ERRORS) {
