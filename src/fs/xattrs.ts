@@ -24,14 +24,14 @@ export class ExtendedAttributes {
     this.#blocks = stores.blocks;
   }
 
-  /** ENODATA; EOPNOTSUPP outside the namespaces that we keep. */
+  /** ENODATA; EOPNOTSUPP outside the namespaces that we keep, EINVAL for a namespace without a name. */
   *get(inode: InodeId, name: Buffer): Task<Buffer> {
     requireSupported(name);
     if (!(yield* this.#hasBlock0(inode))) throw new FsError('ENODATA');
     return yield* wait(this.#blocks.getXattr(inode, name));
   }
 
-  /** EEXIST and ENODATA by `mode`; ERANGE (name), E2BIG (value), ENOSPC, EOPNOTSUPP. */
+  /** EEXIST and ENODATA by `mode`; ERANGE (name), E2BIG (value), ENOSPC, EOPNOTSUPP, EINVAL. */
   *set(inode: InodeId, name: Buffer, value: Buffer, mode: XattrMode): Task<void> {
     requireSupported(name);
     if (name.length > MAX_NAME_BYTES) throw new FsError('ERANGE');
@@ -51,7 +51,7 @@ export class ExtendedAttributes {
     return Buffer.concat(names.flatMap((name) => [name, end]));
   }
 
-  /** ENODATA, EOPNOTSUPP. */
+  /** ENODATA, EOPNOTSUPP, EINVAL. */
   *remove(inode: InodeId, name: Buffer): Task<void> {
     requireSupported(name);
     if (!(yield* this.#hasBlock0(inode))) throw new FsError('ENODATA');
@@ -83,9 +83,10 @@ export class ExtendedAttributes {
   }
 }
 
+/** As xattr_resolve_name() in fs/xattr.c: a prefix alone is EINVAL, no known prefix at all EOPNOTSUPP. */
 function requireSupported(name: Buffer): void {
   const text = name.toString('latin1');
-  if (!NAMESPACES.some((prefix) => text.startsWith(prefix) && text.length > prefix.length)) {
-    throw new FsError('EOPNOTSUPP', `extended attribute ${text}`);
-  }
+  const prefix = NAMESPACES.find((each) => text.startsWith(each));
+  if (prefix === undefined) throw new FsError('EOPNOTSUPP', `extended attribute ${text}`);
+  if (text.length === prefix.length) throw new FsError('EINVAL', `extended attribute ${text}`);
 }

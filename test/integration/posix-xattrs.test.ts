@@ -69,6 +69,32 @@ mountTest('values of up to 64 KiB and many names are kept', (t, mount) => {
   t.is(readFileSync(path, 'utf8'), 'data');
 });
 
+mountTest('a namespace without a name is EINVAL, an unknown namespace EOPNOTSUPP', (t, mount) => {
+  const path = mount.at('f');
+  writeFileSync(path, '');
+  for (const [name, code] of [
+    ['user.', 'EINVAL'],
+    ['other.a', 'EOPNOTSUPP'],
+    ['a', 'EOPNOTSUPP'],
+  ] as const) {
+    t.throws(
+      () => {
+        libc.setxattr(path, name, Buffer.from('v'));
+      },
+      { code },
+      name,
+    );
+    t.throws(() => libc.getxattr(path, name), { code }, name);
+    t.throws(
+      () => {
+        libc.removexattr(path, name);
+      },
+      { code },
+      name,
+    );
+  }
+});
+
 mountTest('folders carry user attributes, symlinks refuse them', (t, mount) => {
   mkdirSync(mount.at('dir'));
   symlinkSync('dir', mount.at('link'));
