@@ -1,0 +1,155 @@
+/**
+ * Runs generated scripts on two sides and compares what they tell, operation by operation. A script that differs is
+ * made as short as it will be, and reported so that one command runs it again.
+ */
+import fc from 'fast-check';
+import { type Operation, FINAL_CHECK, showOperation } from './operation.ts';
+import { isSameOutcome } from './observe.ts';
+import { NoAnswerError, type Side } from './side.ts';
+
+/** Where two sides differ first. */
+export interface Difference {
+  /** Index in the script; its length for the look at the whole tree that follows it. */
+  index: number;
+  expected: string;
+  found: string;
+}
+
+export interface Failure {
+  seed: number;
+  /** Place of the script among those of the seed, in fast-check's words. */
+  path: string;
+  script: Operation[];
+  difference: Difference;
+  /** How many operations the script had before it was made shorter. */
+  originalLength: number;
+}
+
+export interface Sides {
+  expected: Side;
+  found: Side;
+}
+
+/** What a script's run costs is bounded: past so many tries, it is short enough. */
+const MAX_SHRINKS = 1_500;
+
+/** Undefined if the script goes the same way on both sides. Rejects with NoAnswerError when a side hangs. */
+export async function compare(
+  sides: Sides,
+  script: readonly Operation[],
+): Promise<Difference | undefined> {
+  const [expected, found] = await Promise.all([
+    sides.expected.run(script),
+    sides.found.run(script),
+  ]);
+  const index = expected.findIndex(
+    (result, at) => !isSameOutcome((script[at] ?? FINAL_CHECK).op, result, found[at] ?? ''),
+  );
+  if (index === -1) return undefined;
+  return { index, expected: expected[index] ?? '', found: found[index] ?? '' };
+}
+
+export interface SearchOptions {
+  seed: number;
+  /** Run only the script at this place, as a failure has named it. */
+  path?: string | undefined;
+  /** Number of scripts. */
+  scripts: number;
+  /** Told the number of operations after each script. */
+  onScript?: (operations: number) => void;
+}
+
+/** Runs scripts until one differs; undefined if none does. */
+export async function search(
+  sides: Sides,
+  arbitrary: fc.Arbitrary<Operation[]>,
+  options: SearchOptions,
+): Promise<Failure | undefined> {
+  let failures = 0;
+  let shrinks = 0;
+  let originalLength = 0;
+  let error: unknown;
+  const property = fc.asyncProperty(arbitrary, async (script) => {
+    if (error !== undefined || (failures > 0 && ++shrinks > MAX_SHRINKS)) return true;
+    let difference: Difference | undefined;
+    try {
+      difference = await compare(sides, script);
+    } catch (thrown) {
+      error = thrown instanceof NoAnswerError ? describeHang(thrown, script, options) : thrown;
+      return false;
+    }
+    if (failures === 0) options.onScript?.(script.length + 1);
+    if (difference === undefined) return true;
+    if (failures++ === 0) originalLength = script.length;
+    return false;
+  });
+  const details = await fc.check(property, {
+    seed: options.seed,
+    numRuns: options.scripts,
+    ...(options.path !== undefined && { path: options.path, numRuns: 1 }),
+  });
+  if (error !== undefined) throw error as Error;
+  if (!details.failed || details.counterexample === null) return undefined;
+  const { script, difference } = await minimize(sides, details.counterexample[0]);
+  const path = details.counterexamplePath;
+  return { seed: details.seed, path, script, difference, originalLength };
+}
+
+/** No shorter script can be tried on a side that hangs: the one that it happened in is shown whole. */
+function describeHang(
+  error: NoAnswerError,
+  script: readonly Operation[],
+  { seed }: SearchOptions,
+): NoAnswerError {
+  const lines = [error.message, `seed ${seed}`, ...script.map(showOperation)];
+  return new NoAnswerError(lines.join('\n'), script);
+}
+
+/** Leaves out what the difference does not need: fast-check tries the beginning of an array first, and seldom its middle. */
+export async function minimize(
+  sides: Sides,
+  found: readonly Operation[],
+): Promise<{ script: Operation[]; difference: Difference }> {
+  let script = [...found];
+  let difference = await compare(sides, script);
+  if (difference === undefined) {
+    const text = script.map(showOperation).join('\n');
+    throw new Error(`This script differed once, and does not any more:\n${text}`);
+  }
+  script = script.slice(0, difference.index + 1);
+  for (let tries = 0, at = script.length - 1; at >= 0 && tries < MAX_SHRINKS; at--, tries++) {
+    const shorter = script.toSpliced(at, 1);
+    const again = await compare(sides, shorter);
+    if (again === undefined) continue;
+    // The difference may have come earlier, or in the look at the whole tree.
+    script = shorter.slice(0, again.index + 1);
+    difference = again;
+    at = script.length;
+  }
+  return { script, difference };
+}
+
+/** The failure for people: the script, the two results, and what of them differs. */
+export function showFailure(failure: Failure, sides: Sides): string {
+  const { script, difference } = failure;
+  const steps = script.map((operation, index) => `  ${index + 1}. ${showOperation(operation)}`);
+  const at = script[difference.index] ?? FINAL_CHECK;
+  return [
+    `After ${script.length} operations (of ${failure.originalLength}), ${sides.found.name} differs from ${sides.expected.name}:`,
+    ...steps,
+    `The last of these, ${showOperation(at)}, tells`,
+    ...showDifference(difference, sides),
+  ].join('\n');
+}
+
+/** Only the lines that differ. */
+function showDifference({ expected, found }: Difference, sides: Sides): string[] {
+  const [left, right] = [expected.split('\n'), found.split('\n')];
+  const mark = (lines: string[], other: string[], name: string): string[] =>
+    lines.filter((line) => !other.includes(line)).map((line) => `  ${name}: ${escape(line)}`);
+  return [...mark(left, right, sides.expected.name), ...mark(right, left, sides.found.name)];
+}
+
+function escape(text: string): string {
+  return text.replace(/[^ -~]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}

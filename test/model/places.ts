@@ -1,0 +1,83 @@
+/** The two places of a comparison: the mount under test, and a folder of a file system that is known to be right. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { isRoot, type Mount } from '../support/mount.ts';
+import { runOk } from '../support/run.ts';
+import { ALL_FEATURES, type Features } from './features.ts';
+import {
+  cString,
+  chmod,
+  statx,
+  AT_FDCWD,
+  STATX_BASIC_STATS,
+  openat,
+  openFlags,
+  close,
+  pwrite,
+} from './system-calls.ts';
+import { Side } from './side.ts';
+import type { Sides } from './comparison.ts';
+
+export interface Places {
+  sides: Sides;
+  features: Features;
+  close(): Promise<void>;
+}
+
+/**
+ * For root, the reference is a tmpfs of its own; for others, a plain folder where temporary files are. Both are in the
+ * mount's scratch folder, which is removed, with what is mounted there, when the test ends.
+ */
+export async function openPlaces(mount: Mount, without: Partial<Features> = {}): Promise<Places> {
+  const reference = join(mount.scratch, 'reference');
+  mkdirSync(reference);
+  if (isRoot) await runOk('mount', ['-t', 'tmpfs', '-o', 'size=2G,mode=777', 'tmpfs', reference]);
+  const features = {
+    ...ALL_FEATURES,
+    users: isRoot,
+    directIo: takesDirectIo(join(reference, 'probe')),
+    ...without,
+  };
+  const common = { users: features.users, showMoves: stampsAreFine(reference) };
+  const sides = {
+    expected: new Side({
+      ...common,
+      name: isRoot ? 'tmpfs' : 'a plain folder',
+      base: reference,
+      forgetsNames: false,
+    }),
+    found: new Side({ ...common, name: 'imssfs', base: mount.path, forgetsNames: true }),
+  };
+  return {
+    sides,
+    features,
+    async close() {
+      await Promise.all([sides.expected.close(), sides.found.close()]);
+      if (isRoot) await runOk('umount', [reference]);
+    },
+  };
+}
+
+/** Whether two changes always get two stamps, if somebody looked in between (multigrain timestamps). */
+export function stampsAreFine(path: string): boolean {
+  const place = cString(path);
+  const buffer = Buffer.alloc(256);
+  const stamps = new Set<string>();
+  const CHANGES = 50;
+  for (let change = 0; change < CHANGES; change++) {
+    chmod(place, 0o777);
+    statx(AT_FDCWD, place, 0, STATX_BASIC_STATS, buffer);
+    stamps.add(buffer.toString('hex', 96, 108));
+  }
+  return stamps.size === CHANGES;
+}
+
+/** Whether O_DIRECT is accepted, and for any offset and length, as on the mount. */
+function takesDirectIo(path: string): boolean {
+  const flags = openFlags(['O_RDWR', 'O_CREAT', 'O_DIRECT']);
+  const fd = openat(AT_FDCWD, cString(path), flags, 0o600);
+  if (fd < 0) return false;
+  const written = pwrite(fd, Buffer.alloc(3), 3, 5);
+  close(fd);
+  return written === 3;
+}

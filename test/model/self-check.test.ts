@@ -1,0 +1,104 @@
+/** The model-based test is worth something: deliberate faults are found, and shown by scripts of few operations. */
+import test from 'ava';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { compare, search, showFailure, type Sides } from './comparison.ts';
+import type { Fault } from './fault.ts';
+import { ALL_FEATURES } from './features.ts';
+import { scripts } from './generator.ts';
+import type { Operation } from './operation.ts';
+import { Side } from './side.ts';
+
+const SEED = Number(process.env['IMSSFS_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+/** Far more than it takes to meet any of the faults. */
+const SCRIPTS = 2_000;
+
+/** Two plain folders of one file system; one of the two is at fault. */
+async function withSides(
+  fault: Fault | undefined,
+  body: (sides: Sides) => Promise<void>,
+): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), 'imssfs-test-'));
+  chmodSync(folder, 0o755);
+  const make = (name: string, itsFault: Fault | undefined): Side => {
+    const base = join(folder, name);
+    mkdirSync(base);
+    const common = { name, base, users: false, showMoves: false, forgetsNames: false };
+    return new Side({ ...common, ...(itsFault !== undefined && { fault: itsFault }) });
+  };
+  const sides = { expected: make('right', undefined), found: make('wrong', fault) };
+  try {
+    await body(sides);
+  } finally {
+    await Promise.all([sides.expected.close(), sides.found.close()]);
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+const arbitrary = scripts({
+  features: { ...ALL_FEATURES, users: false, directIo: false, xattrs: false },
+  blockSizeBytes: 4096,
+  maxOperations: 60,
+});
+
+/** How short a script can be that shows the fault, and which operation it must contain. */
+const FAULTS: readonly [Fault, length: number, shows: RegExp][] = [
+  // Two names, then a rename.
+  ['RENAME_NOREPLACE is ignored', 3, /rename .* noreplace/],
+  // Something to write after, and an append that is not at the end.
+  ['O_APPEND is ignored', 4, /O_APPEND/],
+  ['O_EXCL is ignored', 2, /O_EXCL/],
+  ['chmod loses the sticky bit', 1, /chmod .* [1357]\d\d\d/],
+  ['truncate grows by one byte too few', 2, /truncate/],
+];
+
+for (const [fault, length, shows] of FAULTS) {
+  test.serial(`a file system where ${fault} is found out by a script of at most ${length} operations`, async (t) => {
+    t.timeout(120_000);
+    t.log(`IMSSFS_TEST_SEED=${SEED}`);
+    await withSides(fault, async (sides) => {
+      const failure = await search(sides, arbitrary, { seed: SEED, scripts: SCRIPTS });
+      if (failure === undefined) {
+        t.fail('The fault was not found');
+        return;
+      }
+      const shown = showFailure(failure, sides);
+      t.true(failure.script.length <= length, shown);
+      t.regex(shown, shows);
+    });
+  });
+}
+
+test.serial('a failure is found again by its seed and path, and by its script', async (t) => {
+  t.timeout(120_000);
+  await withSides('O_EXCL is ignored', async (sides) => {
+    const first = await search(sides, arbitrary, { seed: SEED, scripts: SCRIPTS });
+    if (first === undefined) {
+      t.fail('The fault was not found');
+      return;
+    }
+    const options = { seed: first.seed, path: first.path, scripts: SCRIPTS };
+    const second = await search(sides, arbitrary, options);
+    t.deepEqual(second?.script, first.script);
+    const stored = JSON.parse(JSON.stringify(first.script)) as Operation[];
+    t.deepEqual(await compare(sides, stored), first.difference);
+  });
+});
+
+test.serial('two folders of one file system do not differ', async (t) => {
+  t.timeout(120_000);
+  t.log(`IMSSFS_TEST_SEED=${SEED}`);
+  await withSides(undefined, async (sides) => {
+    let operations = 0;
+    const failure = await search(sides, arbitrary, {
+      seed: SEED,
+      scripts: 50,
+      onScript: (count) => {
+        operations += count;
+      },
+    });
+    t.is(failure === undefined ? undefined : showFailure(failure, sides), undefined);
+    t.true(operations > 50);
+  });
+});
