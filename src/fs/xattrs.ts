@@ -5,13 +5,15 @@ import type { InodeId } from '../ids.ts';
 import type { InodeRecord, MetaStore } from '../meta/store.ts';
 import { type Task, wait } from '../task.ts';
 import { mergeStat } from './attributes.ts';
+import type { Caller } from './types.ts';
 
 /** XATTR_NAME_MAX and XATTR_SIZE_MAX of linux/limits.h. */
 const MAX_NAME_BYTES = 255;
 const MAX_VALUE_BYTES = 65_536;
 
+const TRUSTED = 'trusted.';
 /** Namespaces of xattr(7) that we keep; `system.` (ACLs) is not among them. */
-const NAMESPACES = ['user.', 'trusted.', 'security.'] as const;
+const NAMESPACES = ['user.', TRUSTED, 'security.'] as const;
 
 const CAPABILITY = Buffer.from('security.capability');
 
@@ -43,12 +45,19 @@ export class ExtendedAttributes {
     yield* wait(this.#blocks.setXattr(inode, name, value, mode));
   }
 
-  /** Names, each followed by NUL, as listxattr(2) returns them. */
-  *list(inode: InodeId): Task<Buffer> {
+  /**
+   * Names, each followed by NUL, as listxattr(2) returns them. Those in `trusted.` are for root to see (xattr(7)):
+   * the kernel refuses others their values, but leaves the list to us.
+   */
+  *list(inode: InodeId, caller?: Pick<Caller, 'uid'>): Task<Buffer> {
     if (!(yield* this.#hasBlock0(inode))) return Buffer.alloc(0);
     const names = yield* wait(this.#blocks.listXattr(inode));
+    const isRoot = (caller?.uid ?? 0) === 0;
+    const seen = isRoot
+      ? names
+      : names.filter((name) => !name.toString('latin1').startsWith(TRUSTED));
     const end = Buffer.of(0);
-    return Buffer.concat(names.flatMap((name) => [name, end]));
+    return Buffer.concat(seen.flatMap((name) => [name, end]));
   }
 
   /** ENODATA, EOPNOTSUPP, EINVAL. */

@@ -121,6 +121,9 @@ mountTest(
     const dump = await sh('getfattr -d -m - f', { cwd: mount.path, ...BOB });
     t.true(dump.includes('user.b="c"'));
     t.false(dump.includes('trusted'));
+    const names = await sh('getfattr -m - f', { cwd: mount.path, ...BOB });
+    t.regex(names, /user\.b/);
+    t.notRegex(names, /trusted/);
   },
   { needsRoot: true, lacks: 'caller' },
 );

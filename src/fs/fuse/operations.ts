@@ -253,7 +253,7 @@ const HANDLERS: Handlers = {
   },
 
   *LISTXATTR(context, { header, input }) {
-    const list = yield* context.vfs.xattrs.list(toInode(context, header.nodeid));
+    const list = yield* context.vfs.xattrs.list(toInode(context, header.nodeid), header);
     return xattrReply(header, list, input.size);
   },
 
