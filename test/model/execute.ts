@@ -69,7 +69,7 @@ export class Executor {
         // When a mapping's pages become dirty for the file system is its own affair (mmap(2)).
         timesAreOpen: operation.op === 'mapWrite',
         isWrite: operation.op === 'write' || operation.op === 'pwrite',
-        showAtime: operation.op === 'utimens' || operation.op === 'futimens',
+        showAtime: 'atime' in operation && operation.atime.seconds !== 'omit',
       })
     );
   }

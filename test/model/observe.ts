@@ -11,7 +11,10 @@
  * - Whether a time moved, where the kernel stamps by its tick (before Linux 6.13): two operations then share a stamp.
  * - Whether a folder's times moved at unlink, rmdir, link and rename, where the reference's did not: tmpfs gives the folder the
  *   stamp of the file, which may be the one that the folder has ({@link isSameOutcome}).
- * - Whether a file's times moved at a truncate(2) to the size that it has: POSIX says yes, tmpfs does not.
+ * - What truncate(2) to the size that a file has does to its times: POSIX moves them, Linux's own file systems do not. Workers
+ *   leave such a truncation out.
+ * - Set-gid on what is no folder and lacks group execution: whether a change by somebody outside the group drops it,
+ *   Linux decides by all of the caller's groups, and FUSE_HANDLE_KILLPRIV_V2 by nothing: it stays.
  * - A FIFO's mtime, and its ctime at a write: the kernel's pipes stamp the inodes of all file systems but FUSE's.
  * - The order of directory listings and of extended attributes' names.
  * - Attributes in the `security.` namespace that the system adds by itself (SELinux labels).
@@ -37,7 +40,6 @@ const TYPES = new Map([
 export interface Seen {
   inode: number;
   type: string;
-  mode: number;
   text: string;
   sizeBytes: number;
   mtime: string;
@@ -85,12 +87,13 @@ function decode(): Seen {
     type === 'char' || type === 'block'
       ? ` device ${statBuffer.readUInt32LE(128)}:${statBuffer.readUInt32LE(132)}`
       : '';
+  const setGidMatters = type === 'dir' || (mode & 0o010) !== 0;
+  const permissions = mode & (setGidMatters ? 0o7777 : 0o5777);
   return {
     inode: uint64(32),
     type,
-    mode,
     sizeBytes,
-    text: `${type} ${(mode & 0o7777).toString(8)} ${owner} links ${links}${size}${device}`,
+    text: `${type} ${permissions.toString(8)} ${owner} links ${links}${size}${device}`,
     atime: time(64),
     ctime: time(96),
     mtime: time(112),
@@ -279,7 +282,7 @@ function showInside(place: Buffer, seen: Seen): { text: string; names: string[] 
 }
 
 /** Operations after which a time may have moved that the reference left; see the file's header. */
-const MAY_MOVE_MORE = new Set(['unlink', 'rmdir', 'link', 'rename', 'truncate', 'ftruncate']);
+const MAY_MOVE_MORE = new Set(['unlink', 'rmdir', 'link', 'rename']);
 
 /** Whether two sides tell the same of an operation; see the file's header. */
 export function isSameOutcome(op: string, expected: string, found: string): boolean {

@@ -28,6 +28,12 @@ export interface TimeValue {
   nanoseconds: number;
 }
 
+/** For chown(2): -1 leaves one as it is. */
+export interface Owner {
+  uid: number;
+  gid: number;
+}
+
 /** Where a path begins: the process's working directory, or the directory open in a slot, as openat(2) has it. */
 type From = { at?: number };
 
@@ -62,8 +68,8 @@ export type Action =
   | ({ op: 'mknod'; path: string; type: 'fifo' | 'file' | 'socket' | 'null'; mode: number } & From)
   | { op: 'chmod'; path: string; mode: number }
   | { op: 'fchmod'; slot: number; mode: number }
-  | ({ op: 'chown'; path: string; uid: number; gid: number; follow: boolean } & From)
-  | { op: 'fchown'; slot: number; uid: number; gid: number }
+  | ({ op: 'chown'; path: string; owner: Owner; follow: boolean } & From)
+  | { op: 'fchown'; slot: number; owner: Owner }
   | ({
       op: 'utimens';
       path: string;
@@ -119,8 +125,13 @@ function showArgument(key: string, value: unknown): string {
   if (key === 'mask') return octal(value as number);
   if (key === 'follow') return value === true ? '' : 'nofollow';
   if (key === 'flag') return value === 'plain' ? '' : String(value);
+  if (key === 'owner') return showOwner(value as Owner);
   if (key === 'atime' || key === 'mtime') return `${key} ${showTime(value as TimeValue)}`;
   return `${key} ${String(value)}`;
+}
+
+function showOwner({ uid, gid }: Owner): string {
+  return `owner ${uid}:${gid}`;
 }
 
 function showTime({ seconds, nanoseconds }: TimeValue): string {

@@ -54,20 +54,23 @@ const FAULTS: readonly [Fault, length: number, shows: RegExp][] = [
 ];
 
 for (const [fault, length, shows] of FAULTS) {
-  test.serial(`a file system where ${fault} is found out by a script of at most ${length} operations`, async (t) => {
-    t.timeout(120_000);
-    t.log(`IMSSFS_TEST_SEED=${SEED}`);
-    await withSides(fault, async (sides) => {
-      const failure = await search(sides, arbitrary, { seed: SEED, scripts: SCRIPTS });
-      if (failure === undefined) {
-        t.fail('The fault was not found');
-        return;
-      }
-      const shown = showFailure(failure, sides);
-      t.true(failure.script.length <= length, shown);
-      t.regex(shown, shows);
-    });
-  });
+  test.serial(
+    `a file system where ${fault} is found out by a script of at most ${length} operations`,
+    async (t) => {
+      t.timeout(120_000);
+      t.log(`IMSSFS_TEST_SEED=${SEED}`);
+      await withSides(fault, async (sides) => {
+        const failure = await search(sides, arbitrary, { seed: SEED, scripts: SCRIPTS });
+        if (failure === undefined) {
+          t.fail('The fault was not found');
+          return;
+        }
+        const shown = showFailure(failure, sides);
+        t.true(failure.script.length <= length, shown);
+        t.regex(shown, shows);
+      });
+    },
+  );
 }
 
 test.serial('a failure is found again by its seed and path, and by its script', async (t) => {
