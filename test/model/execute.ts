@@ -2,7 +2,14 @@
  * Carries out operations in a worker process: makes the system call, and tells its result and what became of the files
  * concerned as one text. Owns the process's descriptors, working directory and umask.
  */
-import { actOnDescriptor, actOnPath, type Act, NO_DESCRIPTOR, type Slots } from './perform.ts';
+import {
+  actOnDescriptor,
+  actOnPath,
+  descriptorFor,
+  type Act,
+  NO_DESCRIPTOR,
+  type Slots,
+} from './perform.ts';
 import { describeTree, type Target, targetAt, targetOf, Watch } from './observe.ts';
 import type { Operation } from './operation.ts';
 import * as calls from './system-calls.ts';
@@ -47,6 +54,8 @@ export class Executor {
       case 'forgetNames':
         if (this.#options.forgetsNames) this.#forgetNames();
         return 'ok';
+      case 'goHome':
+        return calls.showResult(calls.chdir(this.#path(this.#options.root)));
       case 'chdir':
         return calls.showResult(calls.chdir(this.#path(operation.path)));
       default:
@@ -69,7 +78,7 @@ export class Executor {
         // When a mapping's pages become dirty for the file system is its own affair (mmap(2)).
         timesAreOpen: operation.op === 'mapWrite',
         isWrite: operation.op === 'write' || operation.op === 'pwrite',
-        showAtime: 'atime' in operation && operation.atime.seconds !== 'omit',
+        atimeOf: result === 'ok' ? atimeSetOf(operation) : undefined,
       })
     );
   }
@@ -84,8 +93,8 @@ export class Executor {
   #targets(operation: Act, from: number): Target[] {
     const targets: Target[] = [];
     if ('slot' in operation && operation.op !== 'open') {
-      const fd = this.#slots.get(operation.slot);
-      if (fd !== undefined) targets.push(targetOf('descriptor', fd));
+      const open = descriptorFor(this.#slots, operation.slot);
+      if (open !== undefined) targets.push(targetOf('descriptor', open.fd));
     }
     if ('path' in operation) targets.push(...this.#around('path', operation.path, from));
     if ('to' in operation) targets.push(...this.#around('to', operation.to, calls.AT_FDCWD));
@@ -123,4 +132,11 @@ function folderOf(path: string): string {
   const slash = trimmed.lastIndexOf('/');
   if (slash === -1) return '.';
   return slash === 0 ? '/' : trimmed.slice(0, slash);
+}
+
+/** The label of the target whose access time the operation has set. */
+function atimeSetOf(operation: Act): string | undefined {
+  if (!('atime' in operation) || operation.atime.seconds === 'omit') return undefined;
+  if (operation.op === 'futimens') return 'descriptor';
+  return operation.follow ? 'path followed' : 'path';
 }

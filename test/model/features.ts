@@ -1,4 +1,5 @@
 /** What the thing under test can do; the generator leaves out the rest. */
+import type { EngineName } from '../support/mount.ts';
 
 export interface Features {
   /** Processes of several users, and chroot, so that `..` and absolute paths stay inside. Needs root. */
@@ -15,8 +16,6 @@ export interface Features {
   xattrs: boolean;
   /** FIFOs, sockets, and, for root, device nodes. */
   specialFiles: boolean;
-  /** Handles of removed files and directories go on working, also for chmod, chown and utimens. */
-  openRemoved: boolean;
   /** O_DIRECT is accepted, whatever the alignment. */
   directIo: boolean;
   /** mmap(2), shared and writable. */
@@ -31,7 +30,14 @@ export const ALL_FEATURES: Features = {
   nonUtf8Names: true,
   xattrs: true,
   specialFiles: true,
-  openRemoved: true,
   directIo: true,
   mappings: true,
+};
+
+/** What an engine cannot do. */
+export const LACKING: Record<EngineName, Partial<Features>> = {
+  kernel: {},
+  tmpfs: {},
+  // Its callbacks know no caller, no flags of rename, and only milliseconds; names are decoded as UTF-8.
+  'fuse-native': { users: false, nanoseconds: false, renameFlags: false, nonUtf8Names: false },
 };

@@ -31,16 +31,55 @@ export function scripts(options: GeneratorOptions): fc.Arbitrary<Operation[]> {
     ),
     action: actions(options),
   });
-  return fc
-    .array(step, { minLength: 1, maxLength: options.maxOperations, size: 'max' })
-    .map((steps) => {
-      let current = 0;
-      return steps.map(({ worker, action }) => {
-        if (worker !== 'same') current = worker;
-        if (action.op === 'forgetNames') return { worker: 0, ...action };
-        return { worker: current, ...action };
-      });
+  const steps = fc.array(step, { minLength: 1, maxLength: options.maxOperations, size: 'max' });
+  return fc.tuple(preludes(), steps).map(([prelude, following]) => {
+    let current = 0;
+    const script = following.map(({ worker, action }) => {
+      if (worker !== 'same') current = worker;
+      // Only the privileged process can, and it disturbs no other.
+      return { worker: action.op === 'forgetNames' ? 0 : current, ...action };
     });
+    return [...prelude, ...script];
+  });
+}
+
+/**
+ * What most scripts begin with, in part and in any order: a few files, folders and descriptors, so that what follows
+ * finds something to work on.
+ */
+function preludes(): fc.Arbitrary<Operation[]> {
+  const folder = (path: string): Operation => ({ worker: 0, op: 'mkdir', path, mode: 0o777 });
+  const file = (worker: number, slot: number, path: string): Operation => ({
+    worker,
+    op: 'open',
+    slot,
+    path,
+    flags: ['O_RDWR', 'O_CREAT'],
+    mode: 0o666,
+  });
+  const filled = (worker: number, slot: number): Operation => ({
+    worker,
+    op: 'write',
+    slot,
+    length: 10_000,
+    fill: 0,
+  });
+  const umasks = Array.from({ length: WORKER_COUNT }, (_, worker): Operation => {
+    return { worker, op: 'umask', mask: 0 };
+  });
+  const all = [
+    ...umasks,
+    ...['d', 'e', 'd/d'].map(folder),
+    ...[file(0, 0, 'a'), filled(0, 0), file(0, 1, 'd/a'), file(0, 2, 'd/b')],
+    ...[file(1, 0, 'a'), file(1, 1, 'b'), filled(1, 1), file(1, 2, 'e/a')],
+    ...[file(2, 0, 'a'), file(2, 1, 'd/b'), filled(2, 1)],
+    { worker: 2, op: 'open', slot: 2, path: 'd', flags: ['O_RDONLY', 'O_DIRECTORY'], mode: 0 },
+    { worker: 2, op: 'symlink', path: 'e/b', target: '../a' },
+  ] satisfies Operation[];
+  return fc.oneof(
+    { weight: 1, arbitrary: fc.subarray(all) },
+    { weight: 2, arbitrary: fc.subarray(all, { minLength: all.length - 4 }) },
+  );
 }
 
 type Weighted = fc.WeightedArbitrary<Action>;
@@ -63,15 +102,23 @@ type Parts = ReturnType<typeof makeParts>;
 function makeParts({ features, blockSizeBytes }: GeneratorOptions) {
   return {
     slot: fc.nat(SLOT_COUNT - 1),
+    /** Where a directory is likely to be open. */
+    folderSlot: fc.oneof(
+      { weight: 6, arbitrary: fc.constant(SLOT_COUNT - 1) },
+      { weight: 1, arbitrary: fc.nat(SLOT_COUNT - 1) },
+    ),
     path: paths(features),
     filePath: paths(features, FILES),
     folderPath: paths(features, FOLDERS),
     /** Rarely, a path begins at an open directory. */
     at: fc.oneof(
-      { weight: 12, arbitrary: fc.constant(undefined) },
-      { weight: 1, arbitrary: fc.nat(SLOT_COUNT - 1) },
+      { weight: 30, arbitrary: fc.constant(undefined) },
+      { weight: 1, arbitrary: fc.constant(SLOT_COUNT - 1) },
     ),
-    mode: fc.constantFrom(...MODES),
+    mode: fc.oneof(
+      { weight: 2, arbitrary: fc.constantFrom(0o644, 0o755, 0o777, 0o666) },
+      { weight: 1, arbitrary: fc.constantFrom(...ODD_MODES) },
+    ),
     fill: fc.nat(250),
     offset: offsets(blockSizeBytes),
     length: lengths(blockSizeBytes),
@@ -81,14 +128,11 @@ function makeParts({ features, blockSizeBytes }: GeneratorOptions) {
   };
 }
 
-const FILES = ['a', 'b', 'c'];
+const FILES = ['a', 'b'];
 const FOLDERS = ['d', 'e'];
 const ODD_NAMES = ['.', '...', ' ', 'a\nb', '\xc3\xa4', 'x'.repeat(255), 'y'.repeat(256)];
 const BYTE_NAMES = ['\xff\xfe', '\xff\xfd', '\xed\xa0\x80'];
-const MODES = [
-  0o644, 0o755, 0o777, 0o666, 0o600, 0o700, 0o444, 0, 0o4755, 0o2755, 0o2644, 0o6777, 0o1777,
-  0o2770, 0o7777,
-];
+const ODD_MODES = [0o600, 0o700, 0o444, 0, 0o4755, 0o2755, 0o2644, 0o6777, 0o1777, 0o2770, 0o7777];
 
 function paths(
   features: Features,
@@ -170,24 +214,22 @@ const NO_CREATE: readonly OpenFlag[] = ['O_TRUNC', 'O_APPEND', 'O_NOFOLLOW'];
 
 function openFlags(features: Features): fc.Arbitrary<OpenFlag[]> {
   const access = fc.constantFrom<OpenFlag>('O_RDWR', 'O_RDONLY', 'O_WRONLY');
-  const creation = fc.constantFrom<OpenFlag[]>(['O_CREAT'], [], ['O_CREAT', 'O_EXCL'], ['O_EXCL']);
+  const creation = fc.oneof(
+    { weight: 9, arbitrary: fc.constantFrom<OpenFlag[]>(['O_CREAT'], []) },
+    { weight: 1, arbitrary: fc.constantFrom<OpenFlag[]>(['O_CREAT', 'O_EXCL'], ['O_EXCL']) },
+  );
   const more = fc.subarray([...NO_CREATE, ...(features.directIo ? ['O_DIRECT' as const] : [])]);
   const file = fc
     .tuple(access, creation, fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, more))
     .map(([first, second, third]) => [first, ...second, ...third]);
-  return fc.oneof(
-    { weight: 12, arbitrary: file },
-    { weight: 4, arbitrary: fc.constant<OpenFlag[]>(['O_RDONLY', 'O_DIRECTORY']) },
-    {
-      weight: 1,
-      arbitrary: fc.constantFrom<OpenFlag[]>(
-        ['O_RDWR', 'O_DIRECTORY'],
-        ['O_RDONLY', 'O_DIRECTORY', 'O_CREAT'],
-        ['O_PATH'],
-        ['O_PATH', 'O_NOFOLLOW'],
-      ),
-    },
+  const odd = fc.constantFrom<OpenFlag[]>(
+    ['O_RDONLY', 'O_DIRECTORY'],
+    ['O_RDWR', 'O_DIRECTORY'],
+    ['O_RDONLY', 'O_DIRECTORY', 'O_CREAT'],
+    ['O_PATH'],
+    ['O_PATH', 'O_NOFOLLOW'],
   );
+  return fc.oneof({ weight: 12, arbitrary: file }, { weight: 1, arbitrary: odd });
 }
 
 /** `op` with its arguments, `weight` times as likely as others. */
@@ -208,24 +250,27 @@ function choice<Op extends Action['op']>(
 }
 
 function fileActions(parts: Parts, features: Features): Weighted[] {
-  const { slot, length, offset, fill, filePath, path, at, mode } = parts;
+  const { slot, folderSlot, length, offset, fill, filePath, folderPath, path, at, mode } = parts;
+  const fileSlot = fc.nat(SLOT_COUNT - 2);
+  const asFolder = fc.constant<OpenFlag[]>(['O_RDONLY', 'O_DIRECTORY']);
   const flags = openFlags(features);
   const whence = fc.constantFrom('set', 'current', 'end');
   const seekTo = fc.oneof(offset, fc.constantFrom(-1, -10));
   return [
-    choice(12, 'open', { slot, path: filePath, flags, mode, at }),
-    choice(6, 'open', { slot, path, flags, mode, at }),
-    choice(4, 'close', { slot }),
-    choice(5, 'read', { slot, length }),
-    choice(5, 'pread', { slot, length, offset }),
-    choice(7, 'write', { slot, length, fill }),
-    choice(7, 'pwrite', { slot, length, offset, fill }),
+    choice(5, 'open', { slot: folderSlot, path: folderPath, flags: asFolder, mode, at }),
+    choice(14, 'open', { slot: fileSlot, path: filePath, flags, mode, at }),
+    choice(4, 'open', { slot, path, flags, mode, at }),
+    choice(2, 'close', { slot }),
+    choice(7, 'read', { slot, length }),
+    choice(7, 'pread', { slot, length, offset }),
+    choice(8, 'write', { slot, length, fill }),
+    choice(8, 'pwrite', { slot, length, offset, fill }),
     choice(3, 'seek', { slot, offset: seekTo, whence }),
     choice(5, 'ftruncate', { slot, size: fc.oneof(offset, fc.constant(-1)) }),
     choice(5, 'truncate', { path: filePath, size: offset }),
     choice(1, 'fsync', { slot }),
     choice(2, 'fstat', { slot }),
-    choice(4, 'list', { slot }),
+    choice(5, 'list', { slot: folderSlot }),
     choice(2, 'forgetPages', { slot }),
     ...(features.mappings
       ? [
@@ -247,12 +292,12 @@ function nameActions(parts: Parts, features: Features): Weighted[] {
   return [
     choice(9, 'mkdir', { path: folderPath, mode, at }),
     choice(2, 'mkdir', { path, mode, at }),
-    choice(5, 'rmdir', { path: folderPath, at }),
+    choice(2, 'rmdir', { path: folderPath, at }),
     choice(1, 'rmdir', { path, at }),
-    choice(7, 'unlink', { path: filePath, at }),
-    choice(2, 'unlink', { path, at }),
+    choice(4, 'unlink', { path: filePath, at }),
+    choice(1, 'unlink', { path, at }),
     choice(5, 'rename', { path: filePath, to: filePath, flag, at }),
-    choice(5, 'rename', { path: folderPath, to: folderPath, flag, at }),
+    choice(3, 'rename', { path: folderPath, to: folderPath, flag, at }),
     choice(4, 'rename', { path, to: path, flag, at }),
     choice(6, 'link', { path: filePath, to: path, follow, at }),
     choice(5, 'symlink', { path, target, at }),
@@ -291,7 +336,11 @@ const XATTR_NAMES = [
 ];
 
 function xattrActions(parts: Parts): Weighted[] {
-  const { path, follow, fill } = parts;
+  const { follow, fill } = parts;
+  const path = fc.oneof(
+    { weight: 3, arbitrary: fc.constantFrom('a', 'd') },
+    { weight: 1, arbitrary: parts.path },
+  );
   const name = fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom('user.a', 'user.b') },
     { weight: 1, arbitrary: fc.constantFrom(...XATTR_NAMES) },
@@ -308,11 +357,12 @@ function xattrActions(parts: Parts): Weighted[] {
 }
 
 function processActions(parts: Parts, features: Features): Weighted[] {
-  const { folderPath, slot } = parts;
+  const { folderPath, folderSlot } = parts;
   return [
-    choice(1, 'umask', { mask: fc.constantFrom(0o022, 0, 0o077, 0o777, 0o002) }),
-    choice(2, 'chdir', { path: folderPath }),
-    choice(1, 'fchdir', { slot }),
+    choice(1, 'umask', { mask: fc.constantFrom(0, 0o022, 0o022, 0, 0o077, 0o002, 0o777) }),
+    choice(1, 'chdir', { path: folderPath }),
+    choice(2, 'goHome', {}),
+    choice(1, 'fchdir', { slot: folderSlot }),
     choice(1, 'tree', {}),
     ...(features.users ? [choice(1, 'forgetNames', {})] : []),
   ];

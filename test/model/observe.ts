@@ -124,8 +124,8 @@ export interface TimeOptions {
   /** When the file system learns of the change is its own affair. */
   timesAreOpen?: boolean;
   isWrite?: boolean;
-  /** The access time has just been set. */
-  showAtime?: boolean;
+  /** Label of the target whose access time has just been set. */
+  atimeOf?: string | undefined;
 }
 
 /** Looks at files before and after an operation, and tells what became of them. */
@@ -148,15 +148,18 @@ export class Watch {
     return this.#targets
       .map((target) => {
         const seen = look(target);
-        const text = typeof seen === 'number' ? calls.showResult(seen) : this.#show(seen, options);
+        const text =
+          typeof seen === 'number'
+            ? calls.showResult(seen)
+            : this.#show(seen, options, target.label);
         return `\n${target.label}: ${text}`;
       })
       .join('');
   }
 
-  #show(seen: Seen, options: TimeOptions): string {
+  #show(seen: Seen, options: TimeOptions, label: string): string {
     const before = this.#before.get(seen.inode);
-    const atime = options.showAtime === true ? ` atime ${showTime(seen.atime)}` : '';
+    const atime = options.atimeOf === label ? ` atime ${showTime(seen.atime)}` : '';
     if (options.timesAreOpen === true) return seen.text + atime;
     const isFifo = seen.type === 'fifo';
     if (isFifo && options.isWrite === true) return seen.text + atime;

@@ -37,6 +37,7 @@ export interface Owner {
 /** Where a path begins: the process's working directory, or the directory open in a slot, as openat(2) has it. */
 type From = { at?: number };
 
+/** A slot without a descriptor stands for the descriptor that the process opened first. */
 export type Action =
   | ({ op: 'open'; slot: number; path: string; flags: OpenFlag[]; mode: number } & From)
   | { op: 'close'; slot: number }
@@ -94,6 +95,8 @@ export type Action =
   | { op: 'umask'; mask: number }
   | { op: 'chdir'; path: string }
   | { op: 'fchdir'; slot: number }
+  /** Back to the folder that scripts begin in. */
+  | { op: 'goHome' }
   /** Makes the kernel forget what it caches of one file's data. */
   | { op: 'forgetPages'; slot: number }
   /** Makes the kernel forget the names and attributes that it caches of this mount. */

@@ -4,12 +4,23 @@ import type { Operation, TimeValue } from './operation.ts';
 import * as calls from './system-calls.ts';
 
 /** The operations that concern files one by one. */
-export type Act = Exclude<Operation, { op: 'tree' | 'umask' | 'forgetNames' | 'chdir' }>;
+export type Act = Exclude<Operation, { op: 'tree' | 'umask' | 'forgetNames' | 'chdir' | 'goHome' }>;
 export type PathAct = Extract<Act, { path: string }>;
 export type DescriptorAct = Exclude<Act, { path: string }>;
 
 /** Open descriptors of this process, by slot. */
 export type Slots = Map<number, number>;
+
+/** The descriptor in a slot or, so that few operations come to nothing, else the one that was opened first. */
+export function descriptorFor(
+  slots: Slots,
+  slot: number,
+): { slot: number; fd: number } | undefined {
+  const fd = slots.get(slot);
+  if (fd !== undefined) return { slot, fd };
+  const [first] = slots;
+  return first === undefined ? undefined : { slot: first[0], fd: first[1] };
+}
 
 /** The operation needs a descriptor that is not open: nothing was done. */
 export const NO_DESCRIPTOR = 'no descriptor';
@@ -43,12 +54,10 @@ export function actOnPath(
   const here = calls.AT_FDCWD;
   switch (act.op) {
     case 'open': {
-      const old = slots.get(act.slot);
-      if (old !== undefined && old !== from) calls.close(old);
       const fd = calls.openat(from, path, calls.openFlags(act.flags), act.mode);
-      if (old !== undefined && old === from) calls.close(old);
-      slots.delete(act.slot);
       if (fd < 0) return calls.showResult(fd);
+      const old = slots.get(act.slot);
+      if (old !== undefined) calls.close(old);
       slots.set(act.slot, fd);
       return 'ok';
     }
@@ -136,11 +145,12 @@ function actOnAttributes(act: AttributeAct, where: { from: number; path: Buffer 
 }
 
 export function actOnDescriptor(act: DescriptorAct, slots: Slots): string {
-  const fd = slots.get(act.slot);
-  if (fd === undefined) return NO_DESCRIPTOR;
+  const open = descriptorFor(slots, act.slot);
+  if (open === undefined) return NO_DESCRIPTOR;
+  const { fd } = open;
   switch (act.op) {
     case 'close':
-      slots.delete(act.slot);
+      slots.delete(open.slot);
       return calls.showResult(calls.close(fd));
     case 'read':
       return showRead(calls.read(fd, room, act.length));

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRoot, type Mount } from '../support/mount.ts';
 import { runOk } from '../support/run.ts';
-import { ALL_FEATURES, type Features } from './features.ts';
+import { ALL_FEATURES, LACKING, type Features } from './features.ts';
 import {
   cString,
   chmod,
@@ -28,7 +28,7 @@ export interface Places {
  * For root, the reference is a tmpfs of its own; for others, a plain folder where temporary files are. Both are in the
  * mount's scratch folder, which is removed, with what is mounted there, when the test ends.
  */
-export async function openPlaces(mount: Mount, without: Partial<Features> = {}): Promise<Places> {
+export async function openPlaces(mount: Mount): Promise<Places> {
   const reference = join(mount.scratch, 'reference');
   mkdirSync(reference);
   if (isRoot) await runOk('mount', ['-t', 'tmpfs', '-o', 'size=2G,mode=777', 'tmpfs', reference]);
@@ -36,7 +36,7 @@ export async function openPlaces(mount: Mount, without: Partial<Features> = {}):
     ...ALL_FEATURES,
     users: isRoot,
     directIo: takesDirectIo(join(reference, 'probe')),
-    ...without,
+    ...LACKING[mount.engine],
   };
   const common = { users: features.users, showMoves: stampsAreFine(reference) };
   const sides = {
@@ -46,7 +46,12 @@ export async function openPlaces(mount: Mount, without: Partial<Features> = {}):
       base: reference,
       forgetsNames: false,
     }),
-    found: new Side({ ...common, name: 'imssfs', base: mount.path, forgetsNames: true }),
+    found: new Side({
+      ...common,
+      name: mount.engine === 'tmpfs' ? 'the other tmpfs' : 'imssfs',
+      base: mount.path,
+      forgetsNames: true,
+    }),
   };
   return {
     sides,
