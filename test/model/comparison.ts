@@ -105,7 +105,10 @@ function describeHang(
   return new NoAnswerError(lines.join('\n'), script);
 }
 
-/** Leaves out what the difference does not need: fast-check tries the beginning of an array first, and seldom its middle. */
+/**
+ * Leaves out what the difference does not need: fast-check tries the beginning of an array first and seldom its middle, and
+ * never changes two operations together, as it takes to do without a folder.
+ */
 export async function minimize(
   sides: Sides,
   found: readonly Operation[],
@@ -116,17 +119,42 @@ export async function minimize(
     const text = script.map(showOperation).join('\n');
     throw new Error(`This script differed once, and does not any more:\n${text}`);
   }
-  script = script.slice(0, difference.index + 1);
-  for (let tries = 0, at = script.length - 1; at >= 0 && tries < MAX_SHRINKS; at--, tries++) {
-    const shorter = script.toSpliced(at, 1);
+  let tries = 0;
+  const accept = async (shorter: Operation[]): Promise<boolean> => {
+    if (++tries > MAX_SHRINKS) return false;
     const again = await compare(sides, shorter);
-    if (again === undefined) continue;
+    if (again === undefined) return false;
     // The difference may have come earlier, or in the look at the whole tree.
     script = shorter.slice(0, again.index + 1);
     difference = again;
-    at = script.length;
+    return true;
+  };
+  script = script.slice(0, difference.index + 1);
+  for (const simplify of SIMPLER) await accept(script.map(simplify));
+  for (let at = script.length - 1; at >= 0; at--) {
+    if (await accept(script.toSpliced(at, 1))) at = script.length;
   }
   return { script, difference };
+}
+
+/** What is tried on all operations of a script at once. */
+const SIMPLER: readonly ((operation: Operation) => Operation)[] = [
+  (operation) => withoutInPaths(operation, /^d\//),
+  (operation) => withoutInPaths(operation, /^e\//),
+  (operation) => withoutInPaths(operation, /\/$/),
+  (operation) => ({ ...operation, worker: 0 }),
+  (operation) => {
+    const { at: _, ...rest } = operation as Operation & { at?: number };
+    return rest as Operation;
+  },
+];
+
+function withoutInPaths(operation: Operation, part: RegExp): Operation {
+  return {
+    ...operation,
+    ...('path' in operation && { path: operation.path.replace(part, '') }),
+    ...('to' in operation && { to: operation.to.replace(part, '') }),
+  };
 }
 
 /** The failure for people: the script, the two results, and what of them differs. */

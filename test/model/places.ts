@@ -48,7 +48,7 @@ export async function openPlaces(mount: Mount): Promise<Places> {
     }),
     found: new Side({
       ...common,
-      name: mount.engine === 'tmpfs' ? 'the other tmpfs' : 'imssfs',
+      name: 'imssfs',
       base: mount.path,
       forgetsNames: true,
     }),
