@@ -144,8 +144,8 @@ const SIMPLER: readonly ((operation: Operation) => Operation)[] = [
   (operation) => withoutInPaths(operation, /\/$/),
   (operation) => ({ ...operation, worker: 0 }),
   (operation) => {
-    const { at: _, ...rest } = operation as Operation & { at?: number };
-    return rest as Operation;
+    const entries = Object.entries(operation).filter(([key]) => key !== 'at');
+    return Object.fromEntries(entries) as unknown as Operation;
   },
 ];
 
