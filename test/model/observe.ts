@@ -193,6 +193,8 @@ export function listDirectory(fd: number): { name: string; type: number }[] | nu
       entries.push({ name, type: listingBuffer.readUInt8(at + 18) });
     }
   }
+  // Where a listing has ended is the file system's affair, and read(2) would look at it first.
+  calls.lseek(fd, 0, 0);
   return entries.sort((a, b) => (a.name < b.name ? -1 : 1));
 }
 
