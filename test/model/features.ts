@@ -1,5 +1,4 @@
 /** What the thing under test can do; the generator leaves out the rest. */
-import type { EngineName } from '../support/mount.ts';
 
 export interface Features {
   /** Processes of several users, and chroot, so that `..` and absolute paths stay inside. Needs root. */
@@ -32,12 +31,4 @@ export const ALL_FEATURES: Features = {
   specialFiles: true,
   directIo: true,
   mappings: true,
-};
-
-/** What an engine cannot do. */
-export const LACKING: Record<EngineName, Partial<Features>> = {
-  kernel: {},
-  tmpfs: {},
-  // Its callbacks know no caller, no flags of rename, and only milliseconds; names are decoded as UTF-8.
-  'fuse-native': { users: false, nanoseconds: false, renameFlags: false, nonUtf8Names: false },
 };

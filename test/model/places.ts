@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRoot, type Mount } from '../support/mount.ts';
 import { runOk } from '../support/run.ts';
-import { ALL_FEATURES, LACKING, type Features } from './features.ts';
+import { ALL_FEATURES, type Features } from './features.ts';
 import {
   cString,
   chmod,
@@ -36,7 +36,6 @@ export async function openPlaces(mount: Mount): Promise<Places> {
     ...ALL_FEATURES,
     users: isRoot,
     directIo: takesDirectIo(join(reference, 'probe')),
-    ...LACKING[mount.engine],
   };
   const common = { users: features.users, showMoves: stampsAreFine(reference) };
   const sides = {

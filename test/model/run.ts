@@ -11,8 +11,7 @@ const HELP = `npm run test:model -- [options]
   --seed N         begin with this seed (default: random, printed)
   --path P         run only the script at this place, as a failure has named it
   --script FILE    run the script in this file, as a failure has kept it
-  --block-size N   only with blocks of this size: 4096 or 1048576
-  --engine NAME    kernel (default) or fuse-native`;
+  --block-size N   only with blocks of this size: 4096 or 1048576`;
 
 const TEST = 'dist/test/model/mount-model.test.js';
 /** The root of the checkout, from dist/test/model. */
@@ -25,7 +24,6 @@ const VARIABLES = {
   path: 'IMSSFS_MODEL_PATH',
   script: 'IMSSFS_MODEL_SCRIPT',
   'block-size': 'IMSSFS_MODEL_BLOCK_SIZE',
-  engine: 'IMSSFS_TEST_ON',
 } as const;
 
 function readArguments(): Record<string, string> | undefined {
@@ -37,7 +35,6 @@ function readArguments(): Record<string, string> | undefined {
       path: text,
       script: text,
       'block-size': text,
-      engine: text,
       help: { type: 'boolean' },
     },
   });
@@ -63,7 +60,7 @@ function main(): void {
   }
   const ava = spawn('npx', ['ava', '--timeout=30m', TEST], {
     cwd: ROOT,
-    env: { ...process.env, IMSSFS_MODEL_PROGRESS: '1', ...environment },
+    env: { ...process.env, IMSSFS_TEST_ON: 'kernel', IMSSFS_MODEL_PROGRESS: '1', ...environment },
     stdio: 'inherit',
   });
   ava.on('exit', (status, signal) => {
