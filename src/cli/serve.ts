@@ -52,7 +52,12 @@ export async function serveMount(request: ServeRequest): Promise<number> {
     stopper.signal(signal);
   });
   control.onCountsWanted(() => {
-    logger.info({ counts: stopper.counts(), process: ownUse() }, 'counts');
+    try {
+      logger.info({ counts: stopper.counts(), process: ownUse() }, 'counts');
+    } catch (error) {
+      // A question must not end the mount, were it out of descriptors.
+      logger.warn({ err: error }, 'cannot count');
+    }
   });
   control.onCrash((error) => {
     logger.fatal({ err: error }, 'a bug; giving up this mount');

@@ -200,10 +200,15 @@ export class DatabaseFile {
 
   /** Opening failed later on: removes what was not here before, and unlocks. */
   abandon(): void {
-    if (this.isNew) rmSync(this.path, { force: true });
-    if (!this.#hadLockFile) rmSync(this.#auxiliary('lock'), { force: true });
-    this.#unmark();
-    closeSync(this.#fd);
+    try {
+      if (this.isNew) rmSync(this.path, { force: true });
+      if (!this.#hadLockFile) rmSync(this.#auxiliary('lock'), { force: true });
+      this.#unmark();
+    } catch {
+      // What keeps us from tidying up is less than why opening failed, which the caller tells.
+    } finally {
+      closeSync(this.#fd);
+    }
   }
 
   /** A refused file keeps its mark of a former life of the machine. */

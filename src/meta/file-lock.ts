@@ -41,8 +41,11 @@ function flockProgram(fd: number): number {
     timeout: LOCK_TIMEOUT_MS,
   });
   if (status === 0 || status === HELD_BY_ANOTHER) return status;
+  const isMissing = (error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT';
   throw new Error(
-    'the package koffi and the program flock are both missing, so files cannot be locked: run `apt-get install util-linux` as root',
+    isMissing
+      ? 'the package koffi and the program flock are both missing, so files cannot be locked: run `apt-get install util-linux` as root'
+      : `the program flock could not lock a file (${error?.message ?? `status ${String(status)}`}), and the package koffi is missing: run \`npm ci --ignore-scripts\``,
     { cause: error },
   );
 }

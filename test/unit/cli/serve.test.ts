@@ -272,6 +272,25 @@ test('a bug detaches the mount and ends the process with 1', async (t) => {
   t.deepEqual(it.steps.slice(2), ['unmount lazy', 'close', 'exit 1']);
 });
 
+test('a question that cannot be answered is one warning, and the mount goes on', async (t) => {
+  const it = stage(t);
+  const { startEngine } = it.request;
+  it.request.startEngine = async (config, logger) => ({
+    ...(await startEngine(config, logger)),
+    counts: () => {
+      throw new Error('too many open files');
+    },
+  });
+  const exit = serveMount(it.request);
+  await it.ready;
+  t.notThrows(() => {
+    it.askCounts();
+  });
+  t.true(it.steps.includes('warn cannot count'));
+  it.end({ reason: 'unmounted' });
+  t.is(await exit, 0);
+});
+
 test('what the mount holds is logged when asked for, and asking does no harm before and after', async (t) => {
   const it = stage(t);
   const exit = serveMount(it.request);
