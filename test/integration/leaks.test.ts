@@ -40,7 +40,8 @@ const COLLECTS_GARBAGE = { NODE_OPTIONS: `--import=${collector.href}` };
 
 /** Code that is compiled late, and URIs of up to 4,096 folders, which are forgotten all at once. */
 const HEAP_NOISE_BYTES = MiB;
-const RSS_NOISE_BYTES = 32 * MiB;
+/** What the allocator and V8 keep for themselves, whatever the number of cycles; some 2 MiB have been seen. */
+const RSS_NOISE_BYTES = 12 * MiB;
 /** The two halves of a tree that is rewritten differ by a page here and there. */
 const METADATA_NOISE_BYTES = 256 * KiB;
 
@@ -56,11 +57,23 @@ function df(mount: Mount): unknown {
   return { bfree, files };
 }
 
-/** Counts once the kernel has forgotten what was removed, which it tells in its own time. */
-async function settled(daemon: Daemon, knownInodes: number): Promise<DaemonCounts> {
+/**
+ * Counts once the kernel has told of all that programs have let go of: it sends FUSE_RELEASE and FUSE_FORGET in its own
+ * time, after close(2) and unlink(2) have returned.
+ */
+async function settled(
+  daemon: Daemon,
+  most: { knownInodes?: number; usedBytes?: number } = {},
+): Promise<DaemonCounts> {
+  const { knownInodes = Infinity, usedBytes = Infinity } = most;
   return countsWhen(
     daemon,
-    ({ counts }) => counts.knownInodes <= knownInodes && counts.orphans === 0,
+    ({ counts }) =>
+      counts.handles === 0 &&
+      counts.openFiles === 0 &&
+      counts.orphans === 0 &&
+      counts.knownInodes <= knownInodes &&
+      counts.usedBytes <= usedBytes,
   );
 }
 
@@ -133,6 +146,7 @@ function fullCycle(mount: Mount, name: string): void {
 mountTest(
   'after 10,000 cycles of creating, opening, listing and removing, nothing more is held than before',
   async (t, mount) => {
+    // fuse-native takes several times as long for each: it translates a path for every operation.
     const count = mount.engine === 'kernel' ? 10_000 : 1_000;
     const daemon = daemonOfMount(mount);
     const cycles = (prefix: string, times: number): void => {
@@ -141,14 +155,14 @@ mountTest(
       }
     };
     statSync(mount.path);
-    const known = (await countsOf(daemon)).counts.knownInodes;
+    const empty = { knownInodes: (await countsOf(daemon)).counts.knownInodes, usedBytes: 0 };
     cycles('warm-up', count / 5);
-    const before = await settled(daemon, known);
+    const before = await settled(daemon, empty);
     const dfBefore = df(mount);
     cycles('first', (count * 2) / 5);
-    const between = await settled(daemon, known);
+    const between = await settled(daemon, empty);
     cycles('second', (count * 2) / 5);
-    const after = await settled(daemon, known);
+    const after = await settled(daemon, empty);
     t.deepEqual(exactly(between), exactly(before));
     t.deepEqual(exactly(after), exactly(before));
     t.deepEqual(df(mount), dfBefore);
@@ -173,12 +187,12 @@ mountTest(
       writeFileSync(mount.at('file-9'), pattern(900));
     };
     touchAll(50);
-    const before = await countsOf(daemon);
-    touchAll(50);
-    const between = await countsOf(daemon);
-    touchAll(50);
-    const after = await countsOf(daemon);
+    const before = await settled(daemon);
     const { knownInodes, handles, inodes, datasets, usedBytes } = before.counts;
+    touchAll(50);
+    const between = await settled(daemon, { knownInodes, usedBytes });
+    touchAll(50);
+    const after = await settled(daemon, { knownInodes, usedBytes });
     for (const { counts, process: use } of [between, after]) {
       t.like(counts, { knownInodes, handles, inodes, datasets, usedBytes });
       t.is(use.descriptors, before.process.descriptors);
@@ -200,7 +214,7 @@ mountTest(
       for (let written = 0; written < 256 * MiB; written += piece.length) writeSync(fd, piece);
       closeSync(fd);
       unlinkSync(mount.at('large'));
-      answers.push(await countsWhen(daemon, ({ counts }) => counts.usedBytes === 0));
+      answers.push(await settled(daemon, { usedBytes: 0 }));
     }
     const [, second, ...later] = answers;
     for (const answer of later) {
@@ -232,7 +246,7 @@ mountTest(
         t.true(readFileSync(mount.at(name)).equals(data.subarray(0, bytesOf(index))), name);
         unlinkSync(mount.at(name));
       }
-      answers.push(await countsWhen(daemon, ({ counts }) => counts.usedBytes === 0));
+      answers.push(await settled(daemon, { usedBytes: 0 }));
     }
     const last = answers.at(-1);
     t.like(last?.counts, { usedBytes: 0, datasets: 0, inodes: 1, orphans: 0, handles: 0 });
@@ -281,20 +295,31 @@ interface ManyMounts {
   heapUsedBytes: number[];
 }
 
+/**
+ * The package refers to the callbacks of a session until the process ends, and they to its stores. A daemon mounts
+ * once, so this costs nobody anything; it must not become more, though.
+ */
+const NATIVE_SESSION_BYTES = 300 * KiB;
+
 commandTest(
-  'a process that mounts and unmounts many times holds nothing of it',
+  'a process that mounts and unmounts many times holds no descriptor of it, and no memory but what fuse-native keeps',
   async (t, shell) => {
     const program = fileURLToPath(new URL('./programs/many-mounts.js', import.meta.url));
     const ROUNDS = 30;
-    const { stdout } = await runOk(process.execPath, [program, shell.mnt, String(ROUNDS)], {
-      timeoutMs: 100_000,
-    });
+    const { stdout } = await runOk(
+      process.execPath,
+      [program, shell.mnt, String(ROUNDS), shell.engine],
+      {
+        timeoutMs: 100_000,
+      },
+    );
     const { descriptors, heapUsedBytes } = JSON.parse(stdout) as ManyMounts;
     t.is(descriptors.length, ROUNDS);
     t.is(new Set(descriptors.slice(2)).size, 1, descriptors.join(' '));
     const growth = (heapUsedBytes.at(-1) ?? 0) - (heapUsedBytes[ROUNDS / 2] ?? 0);
+    const kept = shell.engine === 'fuse-native' ? (ROUNDS / 2) * NATIVE_SESSION_BYTES : 0;
     t.log(`heap: ${heapUsedBytes.join(' ')}`);
-    t.true(growth <= HEAP_NOISE_BYTES, `the heap grew by ${growth} bytes`);
+    t.true(growth <= HEAP_NOISE_BYTES + kept, `the heap grew by ${growth} bytes`);
     t.deepEqual(mountsBelow(shell.mnt), []);
   },
 );
