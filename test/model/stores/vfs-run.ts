@@ -49,6 +49,8 @@ export interface VfsStep {
 
 const NAMES = 5;
 const OWNER = { uid: 1, gid: 2 };
+/** Block 0 is copied to a larger slot before the old one is freed, and a slot is up to half as large again. */
+const INNER_GROWTH = 4;
 const FAR_BYTES = Number.MAX_SAFE_INTEGER;
 
 const position = fc.oneof(
@@ -201,7 +203,12 @@ export class VfsRun {
 
   /** Only a file without a block 0 needs memory for this; without any, nothing has changed. */
   #truncate(file: ModelFile, sizeBytes: number, action: () => void): void {
-    if (attempt(action) !== 'OK') return;
+    const room = this.#hasRoom();
+    const code = attempt(action);
+    if (code !== 'OK') {
+      if (room || code !== 'ENOSPC') throw new Error(`truncate to ${sizeBytes}: ${code}`);
+      return;
+    }
     file.sizeBytes = sizeBytes;
     for (const [block, bytes] of [...file.blocks]) {
       const kept = sizeBytes - block * this.#blockSizeBytes;
@@ -213,12 +220,11 @@ export class VfsRun {
   #xattr(file: ModelFile, { length }: VfsStep): void {
     const value = 'x'.repeat(length);
     const name = Buffer.from('user.x');
-    if (
-      outcome(this.#vfs.xattrs.set(file.inode, name, Buffer.from(value), 'either'), ['ENOSPC']) ===
-      'OK'
-    ) {
-      file.xattr = value;
-    }
+    const room = this.#hasRoom(INNER_GROWTH * length);
+    const set = this.#vfs.xattrs.set(file.inode, name, Buffer.from(value), 'either');
+    const code = outcome(set, ['ENOSPC']);
+    if (code === 'OK') file.xattr = value;
+    else if (room) throw new Error(`an attribute of ${length} bytes: ${code}`);
     const found = file.xattr === undefined ? 'ENODATA' : 'OK';
     same('xattr', outcome(this.#vfs.xattrs.get(file.inode, name)), found);
     if (file.xattr !== undefined)
@@ -241,11 +247,17 @@ export class VfsRun {
     if (tooFar !== (code === 'EFBIG') && code !== 'ENOSPC')
       throw new Error(`write at ${offset}: ${code}`);
     if (code === 'OK') this.#store(file, offset, bytes.subarray(0, stored));
-    const { capacityBytes, usedBytes } = this.#blocks.usage();
-    // A block takes no more than half as much again as is written; block 0 comes with the first write.
-    const isFull = capacityBytes - usedBytes < 2 * this.#blockSizeBytes + 512;
-    if (!tooFar && stored < bytes.length && !isFull)
+    if (!tooFar && stored < bytes.length && this.#hasRoom())
       throw new Error(`stored ${stored} of ${bytes.length} bytes`);
+  }
+
+  /**
+   * Whether so many bytes of block 0, and one block more, are free: a block takes no more than half as much again as is
+   * written, and block 0 comes with the first change.
+   */
+  #hasRoom(innerBytes = 512): boolean {
+    const { capacityBytes, usedBytes } = this.#blocks.usage();
+    return capacityBytes - usedBytes >= 2 * this.#blockSizeBytes + innerBytes;
   }
 
   #store(file: ModelFile, offset: number, bytes: Buffer): void {

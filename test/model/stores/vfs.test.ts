@@ -1,6 +1,7 @@
 /** The VFS over both local stores beside plain Buffers. */
 import test from 'ava';
 import fc from 'fast-check';
+import { FsError } from '../../../src/errno.ts';
 import { replacing, type TestStoreOptions, withStores } from '../../support/stores.ts';
 import { check } from './replay.ts';
 import { VfsRun, vfsScripts, type VfsStep } from './vfs-run.ts';
@@ -33,6 +34,10 @@ for (const [name, shape] of Object.entries(SHAPES)) {
   });
 }
 
+const isFull = (): never => {
+  throw new FsError('ENOSPC');
+};
+
 /** Stores that are broken on purpose. */
 const BROKEN: Record<string, NonNullable<TestStoreOptions['wrap']>> = {
   'reaps nothing': ({ meta, blocks }) => ({
@@ -46,6 +51,14 @@ const BROKEN: Record<string, NonNullable<TestStoreOptions['wrap']>> = {
       'noteWrite',
       (note) => (inode) => note(inode, { endBytes: 0, storedDelta: 0 }),
     ),
+  }),
+  'has no room to truncate': ({ meta, blocks }) => ({
+    meta,
+    blocks: replacing(blocks, 'truncate', () => isFull),
+  }),
+  'has no room for attributes': ({ meta, blocks }) => ({
+    meta,
+    blocks: replacing(blocks, 'setXattr', () => isFull),
   }),
 };
 
