@@ -3,7 +3,7 @@
  * test. Whatever a test does, its mount, its daemon and its folder are gone when it ends.
  *
  * IMSSFS_TEST_ON names the engines, separated by commas: `kernel` and `fuse-native` (both by default, the latter
- * where its package can be loaded), or `tmpfs`, which runs the same expectations against the kernel's own file system
+ * where its package has a binary: there, its tests fail if it cannot be loaded), or `tmpfs`, which runs the same expectations against the kernel's own file system
  * to prove that they are right.
  */
 import test from 'ava';
@@ -24,7 +24,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { NativeLimitName } from '../../src/fs/native/limits.ts';
-import { loadFuseNative } from '../../src/fs/native/package.ts';
+import { fuseNativeState, whyNoFuseNative } from './fuse-native.ts';
 import { nodeProcessesOf, isAlive, killNow, mountsBelow } from './processes.ts';
 import { describe, run, runOk } from './run.ts';
 
@@ -69,8 +69,6 @@ export const UMOUNT_IMSS = fileURLToPath(new URL('../../../bin/umount-imss', imp
 
 export const isRoot = process.getuid?.() === 0;
 export const skipsMounts = process.env['IMSSFS_SKIP_MOUNT_TESTS'] === '1';
-/** Why fuse-native cannot be tested here, if so. */
-export const whyNoFuseNative = reasonAgainstFuseNative();
 export const engines = (process.env['IMSSFS_TEST_ON'] ?? defaultEngines())
   .split(',')
   .map(engineName);
@@ -81,16 +79,7 @@ const STOP_TIMEOUT_MS = 30_000;
 const LOG_TAIL_CHARACTERS = 4_000;
 
 function defaultEngines(): string {
-  return whyNoFuseNative === undefined ? 'kernel,fuse-native' : 'kernel';
-}
-
-function reasonAgainstFuseNative(): string | undefined {
-  try {
-    loadFuseNative();
-    return undefined;
-  } catch (error) {
-    return (error as Error).message;
-  }
+  return fuseNativeState() === 'cannot be had' ? 'kernel' : 'kernel,fuse-native';
 }
 
 function engineName(name: string): EngineName {
@@ -207,6 +196,9 @@ async function start(
   }
   const obstacle = whyNoMounts();
   if (obstacle !== undefined) throw new Error(obstacle);
+  if (options.engine === 'fuse-native' && whyNoFuseNative !== undefined) {
+    throw new Error(`${whyNoFuseNative}; IMSSFS_TEST_ON=kernel leaves its tests out`);
+  }
   const args = ['--engine', options.engine, '--log-file', logFile];
   if (options.capacity !== undefined) args.push('-S', options.capacity);
   if (options.mountOptions !== undefined) args.push('-o', options.mountOptions);
