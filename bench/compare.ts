@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { packageVersion } from '../src/cli/version.ts';
 import { describeMachine, type Figures, parseFigures, shortcomings } from './harness/figures.ts';
 import { fioWorkloads, whyNoFio } from './harness/fio.ts';
+import { interruption, runBenchmark } from './harness/interruption.ts';
 import { type BenchOptions, OptionError, parseOptions, USAGE } from './harness/options.ts';
 import { Place } from './harness/place.ts';
 import { fullTable, marked, shortTable, withBlock } from './harness/report.ts';
@@ -18,19 +19,11 @@ import type { Workload } from './harness/workloads.ts';
 
 const SHORT_TABLE_FILE = 'README.md';
 const FULL_TABLE_FILE = 'docs/performance.md';
-const INTERRUPTED_STATUS = 130;
 /** Beside the data of one job and of four: the small files, and what imssfs rounds up. */
 const SPARE_MIB = 128;
 
 const documentPath = (name: string): string =>
   fileURLToPath(new URL(`../../${name}`, import.meta.url));
-
-const interruption = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-  process.on(signal, () => {
-    interruption.abort(new Error(`ended by ${signal}`));
-  });
-}
 
 /** Workloads that can run here; `onLeftOut` gets a line for each kind that cannot. */
 async function possibleWorkloads(
@@ -87,7 +80,7 @@ async function run(options: BenchOptions): Promise<Figures> {
     console.error(line);
   };
   const workloads = await possibleWorkloads(options, leaveOut);
-  const { signal } = interruption;
+  const signal = interruption;
   const place = new Place();
   try {
     const capacityMib = options.sizeMib * 2 + SPARE_MIB;
@@ -154,13 +147,4 @@ async function main(): Promise<number> {
   return problems.length === 0 ? 0 : 1;
 }
 
-try {
-  process.exitCode = await main();
-} catch (error) {
-  console.error((error as Error).message);
-  process.exitCode = interruption.signal.aborted
-    ? INTERRUPTED_STATUS
-    : error instanceof OptionError
-      ? 2
-      : 1;
-}
+await runBenchmark(main);

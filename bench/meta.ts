@@ -7,8 +7,9 @@ import { type EntrySequence, ROOT_INODE } from '../src/ids.ts';
 import { silentLogger } from '../src/log.ts';
 import { LocalMetaStore } from '../src/meta/local.ts';
 import { FileType } from '../src/stat.ts';
+import { sharedOptions } from './harness/shared-options.ts';
 
-const quick = process.argv.includes('--quick');
+const { quick } = sharedOptions();
 const count = quick ? 2_000 : 100_000;
 const folder = mkdtempSync(join(tmpdir(), 'imssfs-bench-'));
 const store = await LocalMetaStore.open({

@@ -7,28 +7,24 @@ import { openSync, readFileSync, writeSync, closeSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
-import { nodeProcessesOf } from '../test/support/processes.ts';
 import { command } from './harness/command.ts';
+import { mountImssfs, type MountedImssfs } from './harness/imssfs.ts';
+import { interruption, runBenchmark } from './harness/interruption.ts';
 import { Place } from './harness/place.ts';
 import type { CallerJob } from './harness/placement-worker.ts';
 import { markdownTable, short } from './harness/report.ts';
+import { sharedOptions } from './harness/shared-options.ts';
 import { ratioOf, rotated, spreadOf } from './harness/statistics.ts';
 
 const WORKER = fileURLToPath(new URL('harness/placement-worker.js', import.meta.url));
-const bin = (name: string): string => fileURLToPath(new URL(`../../bin/${name}`, import.meta.url));
 
 const POLLS_MICROSECONDS = [0, 50] as const;
 const FILE_BYTES = 16 * 2 ** 20;
 
-const { values } = parseArgs({
-  // The same arguments go to every benchmark.
-  strict: false,
-  options: { quick: { type: 'boolean', default: false }, rounds: { type: 'string' } },
-});
-const quick = values.quick === true;
-const rounds = typeof values.rounds === 'string' ? Number(values.rounds) : quick ? 1 : 9;
-const milliseconds = quick ? 50 : 500;
+interface Length {
+  readonly rounds: number;
+  readonly milliseconds: number;
+}
 
 /** Who runs where; a CPU is the index of one that we may use, undefined leaves it to the kernel. */
 interface Layout {
@@ -51,11 +47,6 @@ const LAYOUTS: readonly Layout[] = [
   { name: '1 caller beside busy programs', callers: [undefined], busy: true },
 ];
 
-interface MountedImssfs {
-  readonly path: string;
-  readonly pid: number;
-}
-
 /** The CPUs that this process may use. */
 function usableCpus(): number[] {
   const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1];
@@ -65,26 +56,19 @@ function usableCpus(): number[] {
   });
 }
 
-async function mountImssfs(place: Place, pollMicroseconds: number): Promise<MountedImssfs> {
-  const path = place.folderFor(`poll-${pollMicroseconds}`);
-  const log = join(place.folder, `poll-${pollMicroseconds}.log`);
+async function mountPolling(place: Place, pollMicroseconds: number): Promise<MountedImssfs> {
   const poll = ['--busy-poll', String(pollMicroseconds)];
-  await command(bin('imssfs'), [...poll, '-S', '256M', '--log-file', log, path]);
-  place.atEnd(async () => {
-    await command(bin('umount-imss'), [path]);
-  });
-  const [pid] = nodeProcessesOf(path);
-  if (pid === undefined) throw new Error(`no daemon serves ${path}`);
+  const mount = await mountImssfs(place, `poll-${pollMicroseconds}`, [...poll, '-S', '256M']);
   for (
     let caller = 0;
     caller < Math.max(...LAYOUTS.map(({ callers }) => callers.length));
     caller++
   ) {
-    const fd = openSync(join(path, `file-${caller}`), 'w');
+    const fd = openSync(join(mount.path, `file-${caller}`), 'w');
     writeSync(fd, Buffer.alloc(FILE_BYTES, 1));
     closeSync(fd);
   }
-  return { path, pid };
+  return mount;
 }
 
 /** Runs a worker and returns what it counted in a second. */
@@ -92,8 +76,8 @@ async function worker(job: CallerJob, cpu: number | undefined): Promise<number> 
   const line = [process.execPath, WORKER, JSON.stringify(job)];
   const output =
     cpu === undefined
-      ? await command(process.execPath, line.slice(1))
-      : await command('taskset', ['-c', String(cpu), ...line]);
+      ? await command(process.execPath, line.slice(1), { signal: interruption })
+      : await command('taskset', ['-c', String(cpu), ...line], { signal: interruption });
   return Number(output);
 }
 
@@ -101,7 +85,7 @@ async function worker(job: CallerJob, cpu: number | undefined): Promise<number> 
 async function runLayout(
   layout: Layout,
   { path, pid }: MountedImssfs,
-  allowed: readonly number[],
+  { allowed, milliseconds }: { allowed: readonly number[]; milliseconds: number },
 ): Promise<{ operations: number; loops: number | undefined }> {
   const pinTo = (list: readonly number[]): Promise<string> =>
     command('taskset', ['-c', '-p', list.join(','), String(pid)]);
@@ -131,13 +115,13 @@ function note(samples: Samples, row: string, poll: number, figure: number): void
   cells.set(poll, [...(cells.get(poll) ?? []), figure]);
 }
 
-async function measure(place: Place): Promise<Samples> {
+async function measure(place: Place, { rounds, milliseconds }: Length): Promise<Samples> {
   const allowed = usableCpus();
   const layouts = LAYOUTS.filter(({ callers, daemon }) =>
     [...callers, daemon].every((cpu) => cpu === undefined || cpu < allowed.length),
   );
   const mounts = new Map<number, MountedImssfs>();
-  for (const poll of POLLS_MICROSECONDS) mounts.set(poll, await mountImssfs(place, poll));
+  for (const poll of POLLS_MICROSECONDS) mounts.set(poll, await mountPolling(place, poll));
   const samples: Samples = new Map();
   for (let round = 1; round <= rounds; round++) {
     for (const layout of layouts) {
@@ -145,7 +129,7 @@ async function measure(place: Place): Promise<Samples> {
         if (process.stderr.isTTY) {
           process.stderr.write(`\rround ${round} of ${rounds}: ${layout.name}\u001b[K`);
         }
-        const { operations, loops } = await runLayout(layout, mount, allowed);
+        const { operations, loops } = await runLayout(layout, mount, { allowed, milliseconds });
         note(samples, layout.name, poll, operations);
         if (loops !== undefined) note(samples, 'what these busy programs do, loops', poll, loops);
       }
@@ -171,16 +155,22 @@ function table(samples: Samples): string {
   return markdownTable(['Random reads of 4 KiB', ...titles, 'ratio'], rows);
 }
 
-const place = new Place();
-try {
-  const samples = await measure(place);
-  console.log(table(samples));
-  const figures = [...samples.values()].flatMap((cells) => [...cells.values()].flat());
-  if (figures.length === 0 || figures.some((figure) => !(figure > 0))) {
+async function main(): Promise<number> {
+  const { quick, rounds = quick ? 1 : 9 } = sharedOptions();
+  const place = new Place();
+  try {
+    const samples = await measure(place, { rounds, milliseconds: quick ? 50 : 500 });
+    console.log(table(samples));
+    console.log(
+      `\n${cpus().length} CPUs, Node.js ${process.version.slice(1)}, medians of ${rounds}`,
+    );
+    const figures = [...samples.values()].flatMap((cells) => [...cells.values()].flat());
+    if (figures.length > 0 && figures.every((figure) => figure > 0)) return 0;
     console.error('a figure is missing');
-    process.exitCode = 1;
+    return 1;
+  } finally {
+    await place.close();
   }
-  console.log(`\n${cpus().length} CPUs, Node.js ${process.version.slice(1)}, medians of ${rounds}`);
-} finally {
-  await place.close();
 }
+
+await runBenchmark(main);

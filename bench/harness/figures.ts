@@ -56,11 +56,16 @@ export function describeMachine(): Machine {
     cpu: first?.model.trim().replaceAll(/\s+/g, ' ') ?? 'unknown',
     cpus: cpus().length,
     memoryGib: Math.round(totalmem() / 2 ** 30),
-    kernel: release(),
+    kernel: kernelVersion(release()),
     node: process.version,
     fio: fioVersion(),
     loadAverage: Math.round((loadavg()[0] ?? 0) * 100) / 100,
   };
+}
+
+/** Without what the builder of a kernel has added: 6.18.44 of `6.18.44-custom`. */
+export function kernelVersion(release: string): string {
+  return release.replace(/-.*/s, '');
 }
 
 function fioVersion(): string {

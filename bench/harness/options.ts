@@ -65,6 +65,23 @@ export function parseOptions(
   };
 }
 
+/** What benchmarks beside the comparison take of the same arguments, which `npm run bench` gives to each. */
+export interface SharedOptions {
+  readonly quick: boolean;
+  /** Undefined where the benchmark's own number holds. */
+  readonly rounds: number | undefined;
+}
+
+/** Throws {@link OptionError}, also for `--help`: it is the comparison's to help. */
+export function parseShared(args: readonly string[]): SharedOptions {
+  const { help, quick, rounds } = parse(args);
+  if (help) throw new OptionError('npm run bench:compare -- --help tells of all options');
+  return {
+    quick,
+    rounds: rounds === undefined ? undefined : whole('rounds', rounds, 0, LEAST.rounds),
+  };
+}
+
 interface Values {
   help: boolean;
   quick: boolean;

@@ -15,8 +15,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fuseNativeState } from '../../test/support/fuse-native.ts';
 import { command, lastWords } from './command.ts';
+import { mountImssfs } from './imssfs.ts';
 import { isRoot, type Place, unmount, waitForEnd, waitForMount } from './place.ts';
 
 /** A row of the table of targets. */
@@ -28,6 +29,8 @@ export interface TargetKind {
   readonly role?: 'base' | 'reference';
   /** Measured although nobody asked for it by name. */
   readonly byDefault: boolean;
+  /** It is what is tested: that it cannot be mounted is no reason to go on without it. */
+  mustMount?(): boolean;
   /** Returns where it is mounted. Rejects with the reason why it cannot be. */
   mount(place: Place, capacityMib: number): Promise<string>;
 }
@@ -45,10 +48,7 @@ const PASSTHROUGH_SOURCE = '/usr/share/doc/libfuse3-dev/examples/passthrough_ll.
 const SHARED_MEMORY = '/dev/shm';
 const TMPFS_MAGIC = 0x01021994;
 
-const bin = (name: string): string =>
-  fileURLToPath(new URL(`../../../bin/${name}`, import.meta.url));
-
-export const TARGETS: readonly TargetKind[] = [
+const TARGETS: readonly TargetKind[] = [
   {
     name: 'tmpfs',
     title: 'tmpfs',
@@ -60,13 +60,15 @@ export const TARGETS: readonly TargetKind[] = [
     name: 'kernel',
     title: 'imssfs',
     byDefault: true,
-    mount: (place, capacityMib) => mountImssfs(place, 'kernel', capacityMib),
+    mustMount: () => true,
+    mount: (place, capacityMib) => mountEngine(place, 'kernel', capacityMib),
   },
   {
     name: 'fuse-native',
     title: 'imssfs, fuse-native',
     byDefault: true,
-    mount: (place, capacityMib) => mountImssfs(place, 'fuse-native', capacityMib),
+    mustMount: () => ['loads', 'broken'].includes(fuseNativeState()),
+    mount: (place, capacityMib) => mountEngine(place, 'fuse-native', capacityMib),
   },
   {
     name: 'passthrough',
@@ -106,7 +108,8 @@ export const TARGET_NAMES: readonly string[] = TARGETS.map(({ name }) => name);
 
 /**
  * Mounts the targets of these names, or all that are measured by default. Of the references, bindfs stands in
- * where passthrough_ll cannot be had. `onLeftOut` gets a line for each that cannot be mounted.
+ * where passthrough_ll cannot be had. `onLeftOut` gets a line for each that cannot be mounted; rejects if it is
+ * one that must.
  */
 export async function mountTargets(
   place: Place,
@@ -125,6 +128,7 @@ export async function mountTargets(
       const folder = mkdtempSync(join(root, 'bench-'));
       mounted.push({ kind, folder, takesDirect: takesDirect(folder) });
     } catch (error) {
+      if (kind.mustMount?.() === true) throw error;
       onLeftOut(`${kind.name} is left out: ${(error as Error).message}`);
     }
   }
@@ -167,17 +171,9 @@ async function memoryFolder(place: Place, name: string, capacityMib: number): Pr
   return path;
 }
 
-async function mountImssfs(place: Place, engine: string, capacityMib: number): Promise<string> {
-  const path = place.folderFor(`imssfs-${engine}`);
-  const log = join(place.folder, `${engine}.log`);
-  place.atEnd(async () => {
-    await command(bin('umount-imss'), [path]).catch(async (error: unknown) => {
-      if (await waitForMount(path, () => true)) throw error;
-    });
-  });
-  const args = ['--engine', engine, '-S', `${capacityMib}M`, '--log-file', log, path];
-  await command(bin('imssfs'), args);
-  return path;
+async function mountEngine(place: Place, engine: string, capacityMib: number): Promise<string> {
+  const args = ['--engine', engine, '-S', `${capacityMib}M`];
+  return (await mountImssfs(place, `imssfs-${engine}`, args)).path;
 }
 
 /** libfuse's own example of its low-level interface, with its caches on as ours are. */

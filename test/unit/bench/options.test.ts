@@ -1,5 +1,5 @@
 import test from 'ava';
-import { OptionError, parseOptions } from '../../../bench/harness/options.ts';
+import { OptionError, parseOptions, parseShared } from '../../../bench/harness/options.ts';
 
 const NAMES = ['tmpfs', 'kernel', 'passthrough'];
 const parse = (...args: string[]): ReturnType<typeof parseOptions> => parseOptions(args, NAMES);
@@ -45,4 +45,12 @@ test('sizes too small to be divided among jobs or folders are refused', (t) => {
 
 test('an unknown option is refused, and --help is pointed to', (t) => {
   t.throws(() => parse('--fast'), { instanceOf: OptionError, message: /--fast.*see --help$/s });
+});
+
+test('the other benchmarks take the same arguments, and refuse the same ones', (t) => {
+  t.deepEqual(parseShared(['--quick', '--targets', 'kernel']), { quick: true, rounds: undefined });
+  t.deepEqual(parseShared(['--rounds', '3']), { quick: false, rounds: 3 });
+  for (const wrong of [['--quik'], ['--rounds', 'many'], ['--help']]) {
+    t.throws(() => parseShared(wrong), { instanceOf: OptionError }, wrong.join(' '));
+  }
 });

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { readFileSync } from 'node:fs';
-import { parseFigures, shortcomings } from '../../../bench/harness/figures.ts';
+import { kernelVersion, parseFigures, shortcomings } from '../../../bench/harness/figures.ts';
 import { fullTable, marked, short, shortTable, withBlock } from '../../../bench/harness/report.ts';
 import { FIGURES } from './figures.ts';
 
@@ -90,4 +90,9 @@ test('a run without workloads or targets has fallen short', (t) => {
     'no workload was measured',
     'no target was measured',
   ]);
+});
+
+test('a kernel is named by its version, without what its builder has added', (t) => {
+  t.is(kernelVersion('6.18.44-custom-1'), '6.18.44');
+  t.is(kernelVersion('6.1.0'), '6.1.0');
 });
