@@ -12,12 +12,12 @@ import {
   type Operation,
   type Place,
   type ReaperMode,
+  TARGET,
 } from './meta-operations.ts';
 
 export const ROOT = 0;
 export const ROOT_SECONDS = 1;
 const SERIAL_LIMIT = 2048;
-const TARGET_BYTES = 7;
 
 export interface Node {
   kind: Kind;
@@ -137,7 +137,7 @@ export class NamespaceModel {
         ctime: now,
         atime: now,
         mtime: now,
-        sizeBytes: isDirectory ? 40 : spec.kind === 'symlink' ? TARGET_BYTES : 0,
+        sizeBytes: isDirectory ? 40 : spec.kind === 'symlink' ? TARGET.length : 0,
         storedBytes: 0,
         dataVersion: 0,
         unborn: true,

@@ -21,6 +21,9 @@ export const NAMES: readonly Buffer[] = [
   Buffer.alloc(0),
 ];
 
+/** Where every symlink leads. */
+export const TARGET = Buffer.from('../a/\u00e9');
+
 /** Limits of the store under test, low enough to be met. */
 export const LIMITS = { links: 4, directoryLinks: 6 } as const;
 

@@ -18,7 +18,9 @@ import {
 import type { InodeRecord } from '../../../src/meta/store.ts';
 import type { MetaModel } from './meta-lives.ts';
 import { type Node, typeBits } from './meta-model.ts';
-import { NAMES } from './meta-operations.ts';
+import { KINDS, NAMES, TARGET } from './meta-operations.ts';
+
+const FILE_TYPE_MASK = 0o170000;
 
 type Lines = Record<string, string>;
 
@@ -55,7 +57,7 @@ export function dumpTables(range: Range): Dump {
         directory === undefined
           ? ''
           : `${directory.name.toString('hex')} ${directory.lastSequence} ${directory.entries}`;
-      return [String(record.inode), `${recordLine(record)} [${own}]`];
+      return [String(record.inode), `${recordLine(record)}${targetPart(record)} [${own}]`];
     }),
     entries: lines(Table.ENTRIES, ({ key, value }) => {
       const { inode, type, sequence } = decodeEntry(value);
@@ -83,7 +85,7 @@ export function dumpTables(range: Range): Dump {
   };
 }
 
-/** The fields that every inode has; a symlink's target is left out, since its record keeps it for ever. */
+/** The fields that every inode has; callers see a symlink's target only until it is born. */
 export function recordLine(record: InodeRecord): string {
   const { inode, mode, nlink, uid, gid, rdev, ctime, atime, mtime, sizeBytes, storedBytes } =
     record;
@@ -95,6 +97,12 @@ export function recordLine(record: InodeRecord): string {
     `${inode} mode=${mode.toString(8)} nlink=${nlink} ${uid}:${gid} rdev=${rdev} times=${times} ` +
     `bytes=${sizeBytes}/${storedBytes} version=${record.dataVersion} ${born} ${record.uri} parent=${record.parent}`
   );
+}
+
+/** Where a symlink leads: its record keeps that as long as it has a name, for whoever loses block 0. */
+function targetPart({ mode, nlink, target }: InodeRecord): string {
+  const isNamedSymlink = (mode & FILE_TYPE_MASK) === KINDS.symlink && nlink > 0;
+  return isNamedSymlink ? ` -> ${target?.toString('hex') ?? 'nothing'}` : '';
 }
 
 /** {@link recordLine} of what the model holds; `ids` are the inode numbers by the order in which inodes were made. */
@@ -123,7 +131,7 @@ export function expectedLine(node: Node, inode: number, ids: readonly number[]):
 }
 
 /** Every row that the model expects. */
-export function expectedDump(model: MetaModel, ids: readonly number[]): Omit<Dump, 'highWater'> {
+function expectedDump(model: MetaModel, ids: readonly number[]): Omit<Dump, 'highWater'> {
   const dump: Omit<Dump, 'highWater'> = {
     inodes: {},
     entries: {},
@@ -147,7 +155,9 @@ export function expectedDump(model: MetaModel, ids: readonly number[]): Omit<Dum
       node.kind === 'directory'
         ? `${nameOf(node.name)} ${node.lastSequence} ${node.entries.size}`
         : '';
-    dump.inodes[inode] = `${expectedLine(node, inode, ids)} [${own}]`;
+    const isNamedSymlink = node.kind === 'symlink' && node.nlink > 0;
+    const target = isNamedSymlink ? ` -> ${TARGET.toString('hex')}` : '';
+    dump.inodes[inode] = `${expectedLine(node, inode, ids)}${target} [${own}]`;
     if (node.state === 'orphan') dump.orphans.push(String(inode));
     for (const [name, entry] of node.entries) {
       const child = ids[entry.node] ?? 0;

@@ -81,6 +81,10 @@ const BROKEN: Record<Fault, { steps: Step[]; found: RegExp }> = {
     steps: [request(newFile), request({ op: 'confirmBorn', inode: 1 })],
     found: /the database is not as the model has it:\ninodes 2: found .* unborn .* born/,
   },
+  misled: {
+    steps: [request({ op: 'create', at: [0, 0], kind: 'symlink', mode: 0o777, owner: 1 })],
+    found: /the database is not as the model has it:\ninodes 2: found .* -> 7878/,
+  },
   twice: {
     steps: [
       request({ op: 'openSession' }),
@@ -92,7 +96,7 @@ const BROKEN: Record<Fault, { steps: Step[]; found: RegExp }> = {
   },
 };
 
-test('the model notices a store that tears, loses or repeats what it does', async (t) => {
+test('the model notices a store that tears, loses, changes or repeats what it does', async (t) => {
   const lives = new Lives();
   try {
     for (const fault of Object.keys(BROKEN) as Fault[]) {

@@ -22,12 +22,13 @@ import {
   type Place,
   type ReaperMode,
   type Request,
+  TARGET,
 } from './meta-operations.ts';
 import { ROOT_SECONDS } from './meta-model.ts';
 import { dumpTables, type Dump } from './meta-state.ts';
 
 /** How the store under test is broken on purpose, to show that the model would notice. */
-export type Fault = 'torn' | 'lost' | 'twice';
+export type Fault = 'torn' | 'lost' | 'twice' | 'misled';
 
 export interface OpenCommand {
   path: string;
@@ -184,7 +185,9 @@ function specOf(kind: keyof typeof KINDS, mode: number, owner: number): NewInode
     uid: owner,
     gid: owner,
     ...(kind === 'device' && { rdev: 5 }),
-    ...(kind === 'symlink' && { target: Buffer.from('../a/\u00e9') }),
+    ...(kind === 'symlink' && {
+      target: fault === 'misled' ? Buffer.alloc(TARGET.length, 'x') : TARGET,
+    }),
   };
 }
 
