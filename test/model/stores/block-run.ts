@@ -10,6 +10,7 @@ import { ManualClock, type Timespec } from '../../../src/clock.ts';
 import { FsError } from '../../../src/errno.ts';
 import type { BlockIndex, InodeId } from '../../../src/ids.ts';
 import { BlockModel, type ModelDataset, NoSpace } from './block-model.ts';
+import { same } from './same.ts';
 
 export interface BlockShape {
   readonly capacityBytes: number;
@@ -344,9 +345,4 @@ function attempt<T>(operation: () => T, isRefusal: (error: unknown) => boolean):
     if (!isRefusal(error)) throw error;
     return 'refused';
   }
-}
-
-function same(what: string, found: unknown, expected: unknown): void {
-  const [have, want] = [found, expected].map((value) => JSON.stringify(value));
-  if (have !== want) throw new Error(`${what}: ${have ?? ''}, the model has ${want ?? ''}`);
 }

@@ -10,6 +10,7 @@ import { type HandleId, type InodeId, ROOT_INODE } from '../../../src/ids.ts';
 import { FileType } from '../../../src/stat.ts';
 import { runSync, type Task } from '../../../src/task.ts';
 import type { TestStores } from '../../support/stores.ts';
+import { same } from './same.ts';
 
 const KINDS = [
   ...[
@@ -336,9 +337,4 @@ function outcome(task: Task<unknown>, allowed: readonly string[] = []): string {
       return error.code;
     throw error;
   }
-}
-
-function same(what: string, found: unknown, expected: unknown): void {
-  const [have, want] = [found, expected].map((value) => JSON.stringify(value));
-  if (have !== want) throw new Error(`${what}: ${have ?? ''}, the model has ${want ?? ''}`);
 }
