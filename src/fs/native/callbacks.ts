@@ -1,22 +1,21 @@
 /**
- * The package's callbacks, as tasks over the same VFS that the kernel engine serves. Each is answered exactly once,
- * whatever it throws. The one place of this engine that makes an errno negative.
+ * The package's callbacks, as tasks over the same VFS that the kernel engine serves: from paths and small numbers to
+ * inodes and handles. Each is run, and answered, by {@link Runner}.
  */
 import type { Timespec } from '../../clock.ts';
 import { fromMilliseconds } from '../../clock.ts';
-import { Errno, errnoName, FsError } from '../../errno.ts';
+import { FsError } from '../../errno.ts';
 import type { InodeId } from '../../ids.ts';
-import { InvariantError } from '../../invariant.ts';
-import type { Logger } from '../../log.ts';
 import { FileType, PERMISSION_MASK } from '../../stat.ts';
-import { isPromiseLike, runTask, type Task } from '../../task.ts';
+import type { Task } from '../../task.ts';
 import type { XattrMode } from '../../blocks/store.ts';
 import type { Caller, SetAttributes } from '../types.ts';
 import type { Vfs } from '../vfs.ts';
 import { packageInode, packageStat, packageStatfs } from './attributes.ts';
-import type { Done, DoneWith, Operations, PackageStat, ReaddirDone } from './fuse-native.d.ts';
+import type { Operations, PackageStat, ReaddirDone } from './fuse-native.d.ts';
 import { HandleNumbers } from './handle-numbers.ts';
 import { resolve, resolveName, toBytes, toText } from './paths.ts';
+import { Runner, type RunnerOptions } from './runner.ts';
 
 /** Flags of fcntl.h and sys/xattr.h. */
 const O_TRUNC = 0o1000;
@@ -29,88 +28,10 @@ const UNCHANGED = 2 ** 32 - 1;
 /** So many entries are taken from the store at a time. */
 const LISTING_PAGE = 1024;
 
-export interface CallbackOptions {
+export interface CallbackOptions extends RunnerOptions {
   vfs: Vfs;
   /** The one user who gets in: who has mounted. */
   caller: Caller;
-  logger: Logger;
-  /** Logs one line for each request. */
-  debug: boolean;
-  /** A bug: the mount must end. The request that found it is answered if it can be. */
-  onBug(error: unknown): void;
-}
-
-/** Runs tasks for the package and turns what becomes of them into its numbers. */
-class Runner {
-  readonly #options: CallbackOptions;
-
-  constructor(options: CallbackOptions) {
-    this.#options = options;
-  }
-
-  /** Runs `task`; then `answer` gets its value, or `refuse` a negative errno. */
-  run<T>(
-    request: string,
-    task: Task<T>,
-    to: { answer: (value: T) => void; refuse: (result: number) => void },
-  ): void {
-    const answered = (value: T): void => {
-      this.#note(request, 'ok');
-      to.answer(value);
-    };
-    const refused = (error: unknown): void => {
-      to.refuse(this.#resultOf(request, error));
-    };
-    let outcome: T | PromiseLike<T>;
-    try {
-      outcome = runTask(task);
-    } catch (error) {
-      refused(error);
-      return;
-    }
-    if (!isPromiseLike(outcome)) answered(outcome);
-    else {
-      outcome.then(answered, refused).then(undefined, (error: unknown) => {
-        this.#options.onBug(error);
-      });
-    }
-  }
-
-  /** What is no expected failure is logged, once; a bug ends the mount. */
-  #resultOf(request: string, error: unknown): number {
-    const errno = error instanceof FsError ? error.errno : Errno.EIO;
-    this.#note(request, errnoName(errno));
-    if (error instanceof InvariantError) this.#options.onBug(error);
-    else if (errno === Errno.EIO) {
-      this.#options.logger.error({ err: error, request }, 'request failed with EIO');
-    }
-    return -errno;
-  }
-
-  #note(request: string, outcome: string): void {
-    if (this.#options.debug) this.#options.logger.debug(`${request} -> ${outcome}`);
-  }
-
-  /** Runs what answers nothing but success. */
-  perform(request: string, task: Task<unknown>, done: Done): void {
-    const answer = (): void => {
-      done(0);
-    };
-    this.run(request, task, { answer, refuse: done });
-  }
-
-  /** Runs what answers a value. */
-  fetch<T>(request: string, task: Task<T>, done: DoneWith<T>): void {
-    const answer = (value: T): void => {
-      done(0, value);
-    };
-    this.run(request, task, { answer, refuse: done });
-  }
-
-  /** Runs what answers a number of bytes. */
-  count(request: string, task: Task<number>, done: Done): void {
-    this.run(request, task, { answer: done, refuse: done });
-  }
 }
 
 interface Context {
@@ -148,33 +69,41 @@ function attributeCallbacks({
   }
   return {
     getattr: (path, done) => {
-      runner.fetch(`getattr ${quoted(path)}`, statAt(path), done);
+      runner.fetch(() => `getattr ${quoted(path)}`, statAt(path), done);
     },
     fgetattr: (path, fd, done) => {
-      runner.fetch(`fgetattr ${quoted(path)} ${fd}`, fd === 0 ? statAt(path) : statOf(fd), done);
+      runner.fetch(
+        () => `fgetattr ${quoted(path)} ${fd}`,
+        fd === 0 ? statAt(path) : statOf(fd),
+        done,
+      );
     },
     access: (path, mode, done) => {
       function* access(): Task<void> {
         yield* vfs.access(caller, (yield* resolve(vfs, path)).inode, mode);
       }
-      runner.perform(`access ${quoted(path)} ${mode}`, access(), done);
+      runner.perform(() => `access ${quoted(path)} ${mode}`, access(), done);
     },
     statfs: (_path, done) => {
       function* statfs(): Task<ReturnType<typeof packageStatfs>> {
         return packageStatfs(yield* vfs.statfs());
       }
-      runner.fetch('statfs', statfs(), done);
+      runner.fetch(() => 'statfs', statfs(), done);
     },
     chown: (path, uid, gid, done) => {
       const change = {
         ...(uid !== UNCHANGED && { uid }),
         ...(gid !== UNCHANGED && { gid }),
       };
-      runner.perform(`chown ${quoted(path)} ${uid} ${gid}`, setAt(vfs, path, change), done);
+      runner.perform(() => `chown ${quoted(path)} ${uid} ${gid}`, setAt(vfs, path, change), done);
     },
     chmod: (path, mode, done) => {
       const change = { permissions: mode & PERMISSION_MASK };
-      runner.perform(`chmod ${quoted(path)} ${mode.toString(8)}`, setAt(vfs, path, change), done);
+      runner.perform(
+        () => `chmod ${quoted(path)} ${mode.toString(8)}`,
+        setAt(vfs, path, change),
+        done,
+      );
     },
   };
 }
@@ -187,7 +116,7 @@ function timeAndSizeCallbacks({
   return {
     truncate: (path, sizeBytes, done) => {
       runner.perform(
-        `truncate ${quoted(path)} ${sizeBytes}`,
+        () => `truncate ${quoted(path)} ${sizeBytes}`,
         setAt(vfs, path, { sizeBytes }),
         done,
       );
@@ -196,12 +125,12 @@ function timeAndSizeCallbacks({
       function* truncate(): Task<void> {
         yield* vfs.setattr(handles.get(fd).inode, { sizeBytes });
       }
-      runner.perform(`ftruncate ${quoted(path)} ${fd} ${sizeBytes}`, truncate(), done);
+      runner.perform(() => `ftruncate ${quoted(path)} ${fd} ${sizeBytes}`, truncate(), done);
     },
     utimens: (path, atimeMs, mtimeMs, done) => {
       const change = { atime: timeOf(atimeMs), mtime: timeOf(mtimeMs) };
       runner.perform(
-        `utimens ${quoted(path)} ${atimeMs} ${mtimeMs}`,
+        () => `utimens ${quoted(path)} ${atimeMs} ${mtimeMs}`,
         setAt(vfs, path, change),
         done,
       );
@@ -257,29 +186,41 @@ function nameCallbacks({
   }
   return {
     mknod: (path, mode, dev, done) => {
-      runner.perform(`mknod ${quoted(path)} ${mode.toString(8)}`, make(path, mode, dev), done);
+      runner.perform(
+        () => `mknod ${quoted(path)} ${mode.toString(8)}`,
+        make(path, mode, dev),
+        done,
+      );
     },
     mkdir: (path, mode, done) => {
       const fullMode = FileType.DIRECTORY | (mode & PERMISSION_MASK);
-      runner.perform(`mkdir ${quoted(path)} ${mode.toString(8)}`, make(path, fullMode, 0), done);
+      runner.perform(
+        () => `mkdir ${quoted(path)} ${mode.toString(8)}`,
+        make(path, fullMode, 0),
+        done,
+      );
     },
     unlink: (path, done) => {
-      runner.perform(`unlink ${quoted(path)}`, unlink(path), done);
+      runner.perform(() => `unlink ${quoted(path)}`, unlink(path), done);
     },
     rmdir: (path, done) => {
-      runner.perform(`rmdir ${quoted(path)}`, rmdir(path), done);
+      runner.perform(() => `rmdir ${quoted(path)}`, rmdir(path), done);
     },
     rename: (from, to, done) => {
-      runner.perform(`rename ${quoted(from)} ${quoted(to)}`, rename(from, to), done);
+      runner.perform(() => `rename ${quoted(from)} ${quoted(to)}`, rename(from, to), done);
     },
     link: (path, newPath, done) => {
-      runner.perform(`link ${quoted(path)} ${quoted(newPath)}`, link(path, newPath), done);
+      runner.perform(() => `link ${quoted(path)} ${quoted(newPath)}`, link(path, newPath), done);
     },
     symlink: (target, path, done) => {
-      runner.perform(`symlink ${quoted(target)} ${quoted(path)}`, symlink(target, path), done);
+      runner.perform(
+        () => `symlink ${quoted(target)} ${quoted(path)}`,
+        symlink(target, path),
+        done,
+      );
     },
     readlink: (path, done) => {
-      runner.fetch(`readlink ${quoted(path)}`, readlink(path), done);
+      runner.fetch(() => `readlink ${quoted(path)}`, readlink(path), done);
     },
   };
 }
@@ -326,27 +267,27 @@ function fileCallbacks({
   }
   return {
     create: (path, mode, done) => {
-      runner.fetch(`create ${quoted(path)} ${mode.toString(8)}`, create(path, mode), done);
+      runner.fetch(() => `create ${quoted(path)} ${mode.toString(8)}`, create(path, mode), done);
     },
     open: (path, flags, done) => {
-      runner.fetch(`open ${quoted(path)} ${flags.toString(8)}`, open(path, flags), done);
+      runner.fetch(() => `open ${quoted(path)} ${flags.toString(8)}`, open(path, flags), done);
     },
     read: (path, fd, room, length, offset, done) => {
       const task = read(fd, room.subarray(0, length), offset);
-      runner.count(`read ${quoted(path)} ${fd} ${length} at ${offset}`, task, done);
+      runner.count(() => `read ${quoted(path)} ${fd} ${length} at ${offset}`, task, done);
     },
     write: (path, fd, bytes, length, offset, done) => {
       const task = write(fd, bytes.subarray(0, length), offset);
-      runner.count(`write ${quoted(path)} ${fd} ${length} at ${offset}`, task, done);
+      runner.count(() => `write ${quoted(path)} ${fd} ${length} at ${offset}`, task, done);
     },
     flush: (path, fd, done) => {
-      runner.perform(`flush ${quoted(path)} ${fd}`, flush(fd), done);
+      runner.perform(() => `flush ${quoted(path)} ${fd}`, flush(fd), done);
     },
     fsync: (path, _datasync, fd, done) => {
-      runner.perform(`fsync ${quoted(path)} ${fd}`, flush(fd), done);
+      runner.perform(() => `fsync ${quoted(path)} ${fd}`, flush(fd), done);
     },
     release: (path, fd, done) => {
-      runner.perform(`release ${quoted(path)} ${fd}`, release(fd), done);
+      runner.perform(() => `release ${quoted(path)} ${fd}`, release(fd), done);
     },
   };
 }
@@ -382,7 +323,7 @@ function listingCallbacks({ vfs, runner }: Context): Pick<Operations, 'readdir'>
       const answer = ({ names, stats }: Listing): void => {
         done(0, names, stats);
       };
-      runner.run(`readdir ${quoted(path)}`, list(path), { answer, refuse: done });
+      runner.run(() => `readdir ${quoted(path)}`, list(path), { answer, refuse: done });
     },
   };
 }
@@ -412,16 +353,16 @@ function xattrCallbacks({
     setxattr: (path, name, value, _position, flags, done) => {
       // libfuse takes its memory back when it has the answer; the store may keep the value.
       const task = set(path, name, Buffer.from(value), flags);
-      runner.perform(`setxattr ${quoted(path)} ${name} ${value.length}`, task, done);
+      runner.perform(() => `setxattr ${quoted(path)} ${name} ${value.length}`, task, done);
     },
     getxattr: (path, name, _position, done) => {
-      runner.fetch(`getxattr ${quoted(path)} ${name}`, get(path, name), done);
+      runner.fetch(() => `getxattr ${quoted(path)} ${name}`, get(path, name), done);
     },
     listxattr: (path, done) => {
-      runner.fetch(`listxattr ${quoted(path)}`, list(path), done);
+      runner.fetch(() => `listxattr ${quoted(path)}`, list(path), done);
     },
     removexattr: (path, name, done) => {
-      runner.perform(`removexattr ${quoted(path)} ${name}`, remove(path, name), done);
+      runner.perform(() => `removexattr ${quoted(path)} ${name}`, remove(path, name), done);
     },
   };
 }

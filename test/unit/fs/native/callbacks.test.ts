@@ -6,7 +6,9 @@ import { silentLogger } from '../../../../src/log.ts';
 import { callbacksFor } from '../../../../src/fs/native/callbacks.ts';
 import { makeEngineFuse } from '../../../../src/fs/native/engine-fuse.ts';
 import type { Fuse } from '../../../../src/fs/native/fuse-native.d.ts';
+import { Runner } from '../../../../src/fs/native/runner.ts';
 import type { Vfs } from '../../../../src/fs/vfs.ts';
+import type { Task } from '../../../../src/task.ts';
 import {
   type Answer,
   fakeFuseNative,
@@ -111,6 +113,25 @@ test('what is no errno becomes EIO and one line of the log, and the mount goes o
     t.deepEqual(bugs, []);
     t.is((await call('getattr', '/'))?.result, 0);
   });
+});
+
+test('no line is made for a log that does not want it', (t) => {
+  const describe = (): string => {
+    throw new Error('nobody asked');
+  };
+  // eslint-disable-next-line require-yield -- it throws
+  function* missing(): Task<never> {
+    throw new FsError('ENOENT');
+  }
+  const lines: string[] = [];
+  const logger = { ...silentLogger, debug: (line: string) => lines.push(line) } as Logger;
+  const onBug = t.fail.bind(t);
+  const results: number[] = [];
+  const done = (result: number): void => void results.push(result);
+  new Runner({ logger, debug: false, onBug }).perform(describe, missing(), done);
+  new Runner({ logger, debug: true, onBug }).perform(() => 'a request', missing(), done);
+  t.deepEqual(results, [-Errno.ENOENT, -Errno.ENOENT]);
+  t.deepEqual(lines, ['a request -> ENOENT']);
 });
 
 test('a broken invariant is answered by EIO and ends the mount', async (t) => {
