@@ -41,7 +41,13 @@ commandTest(
   },
 );
 
-for (const name of ['breaks-invariant', 'breaks-invariant-later']) {
+const FATAL_FAULTS = {
+  'breaks-invariant': /fault in an invariant/,
+  'breaks-invariant-later': /fault in an invariant/,
+  'breaks-engine': /fault in an engine/,
+};
+
+for (const [name, fault] of Object.entries(FATAL_FAULTS)) {
   commandTest(
     `a lookup that ${name.replaceAll('-', ' ')} ends the mount: logged, exit code 1, nobody hangs`,
     async (t, shell) => {
@@ -60,7 +66,7 @@ for (const name of ['breaks-invariant', 'breaks-invariant-later']) {
         t.deepEqual(mountsBelow(shell.mnt), []);
         const fatal = linesOf(shell.logFile).filter(({ level }) => level === FATAL);
         t.true(fatal.length > 0);
-        t.true(fatal.every(({ err }) => /fault in an invariant/.test(err?.message ?? '')));
+        t.true(fatal.every(({ err }) => fault.test(err?.message ?? '')));
       } finally {
         daemon.kill('SIGKILL');
       }

@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { NativeLimitName } from '../../src/fs/native/limits.ts';
-import { assertRefused, commandTest } from '../support/command.ts';
+import { assertRefused, commandTest, daemonOf } from '../support/command.ts';
 import { whyNoFuseNative } from '../support/fuse-native.ts';
 import { engines, mountTest } from '../support/mount.ts';
 import type { MountBody } from '../support/mount.ts';
@@ -144,6 +144,26 @@ nativeTest(
     t.is(statSync(mount.at('a')).nlink, 2);
   },
   { limit: 'hardLinks' },
+);
+
+nativeTest(
+  'reading ahead and writing back end no thread, which would leak',
+  async (t, mount) => {
+    const pid = daemonOf(mount.path);
+    const threads = (): string[] => readdirSync(`/proc/${pid}/task`);
+    const seen = new Set<string>();
+    await sh('head -c 24M /dev/zero > big', { cwd: mount.path });
+    for (let round = 0; round < 6; round++) {
+      await sh('cat big > /dev/null & cp big copy; wait', { cwd: mount.path });
+      for (const id of threads()) seen.add(id);
+    }
+    const alive = new Set(threads());
+    t.deepEqual(
+      [...seen].filter((id) => !alive.has(id)),
+      [],
+    );
+  },
+  { limit: 'threads' },
 );
 
 commandTest(

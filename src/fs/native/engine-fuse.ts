@@ -32,6 +32,10 @@ export interface EngineFuseSettings {
   onBug: (error: unknown) => void;
   /** Called when the modification time of a utimens cannot be found. */
   onUnknownRecord: () => void;
+  /** Called when libfuse has started another thread, with how many there have been. */
+  onThread: (count: number) => void;
+  /** Called when there is no memory for a thread. Must end the process: the C half goes on with what it has not got. */
+  onNoThread: (error: unknown) => never;
 }
 
 /** Makes the mount that the engine uses out of the package's class. */
@@ -45,6 +49,18 @@ export function makeEngineFuse(
     /** The package takes its options from an object that lacks most of libfuse's, and does not escape commas. */
     override _fuseOptions(): string {
       return settings.optionText;
+    }
+
+    /** The record of a thread, which the package keeps for ever; that of a thread that has ended, too. */
+    override _malloc(sizeBytes: number): Buffer {
+      let record: Buffer;
+      try {
+        record = super._malloc(sizeBytes);
+      } catch (error) {
+        return settings.onNoThread(error);
+      }
+      settings.onThread(this._threads.size);
+      return record;
     }
 
     /** The package asks by path, which a file that has lost its name has not. */

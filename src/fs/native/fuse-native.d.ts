@@ -117,6 +117,10 @@ export interface Fuse {
   ops: Operations;
   /** By operation number. */
   _handlers: Handler[];
+  /** What {@link Fuse._malloc} has made. */
+  readonly _threads: ReadonlySet<Buffer>;
+  /** Makes the record of a thread of libfuse that asks for the first time. */
+  _malloc(sizeBytes: number): Buffer;
   mount(done: (error?: Error | null) => void): void;
   _fuseOptions(): string;
   _op_getattr(signal: Signal, path: string): void;
@@ -134,8 +138,7 @@ export interface Fuse {
 }
 
 /** What `require('fuse-native')` returns. */
-export type FuseConstructor = new (
-  mountPoint: string,
-  operations: Operations,
-  options: { timeout: false | number },
-) => Fuse;
+export interface FuseConstructor {
+  new (mountPoint: string, operations: Operations, options: { timeout: false | number }): Fuse;
+  readonly prototype: Fuse;
+}

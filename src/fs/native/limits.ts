@@ -55,6 +55,10 @@ export const NATIVE_LIMITS = {
     what: 'The names of one file have page caches of their own: what is written through one is seen through another when that is opened next.',
     why: 'libfuse 2.9 gives each path a node, so the kernel takes them for different files.',
   },
+  threads: {
+    what: 'Each moment in which more than ten requests wait at once, six of them of read-ahead and the like, leaves some threads behind: about 1 KiB for each, and every later request takes a little longer.',
+    why: 'libfuse 2.9 ends threads when more than ten are idle, and the package never lets go of one that has ended.',
+  },
   inodeNumbers: {
     what: 'Inode numbers are cut to 32 bits, so after 4,294,967,295 files two may look like one.',
     why: 'The package passes them so.',

@@ -22,6 +22,12 @@ const MAX_OPTION_BYTES = 1023;
  */
 const CACHE_OPTIONS = ['entry_timeout=86400', 'negative_timeout=0', 'attr_timeout=0'];
 
+/**
+ * libfuse ends a thread as soon as more than ten are idle, and the package leaks what it knew of it. Six requests in
+ * the background (read-ahead and the like), where the kernel's default is twelve, leave room for three callers.
+ */
+const BACKGROUND_OPTIONS = ['max_background=6', 'congestion_threshold=6'];
+
 /** Inode numbers are ours; writes come in 128 KiB instead of 4; set-user-ID programs and devices have no effect. */
 const FIXED_OPTIONS = ['use_ino', 'big_writes', 'nosuid', 'nodev'];
 
@@ -50,6 +56,7 @@ export function libfuseOptions(
     'subtype=imssfs',
     ...FIXED_OPTIONS,
     ...CACHE_OPTIONS,
+    ...BACKGROUND_OPTIONS,
     ...generic,
   ];
   if (request.defaultPermissions) words.push('default_permissions');

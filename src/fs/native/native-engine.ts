@@ -8,13 +8,13 @@ import type { Engine, EngineEnd, MountRequest, UnmountMode } from '../engine.ts'
 import { setReadAhead, unmountConnection } from '../fuse/mount.ts';
 import { MountError } from '../fuse/mount-error.ts';
 import { statInChild } from '../fuse/syscall.ts';
-import { ownPrivilege, unmountPath } from '../fuse/unmount.ts';
+import { abortConnection, ownPrivilege, unmountPath } from '../fuse/unmount.ts';
 import { endOfMount } from '../mount-state.ts';
 import { displayPath, findMount, isImssMount, readMountTable } from '../mount-table.ts';
 import type { Vfs } from '../vfs.ts';
 import { callbacksFor } from './callbacks.ts';
 import { closeOnExec, deviceClosed, fuseDescriptors } from './device-descriptor.ts';
-import { makeEngineFuse } from './engine-fuse.ts';
+import { type EngineFuseSettings, makeEngineFuse } from './engine-fuse.ts';
 import type { Fuse, FuseConstructor } from './fuse-native.d.ts';
 import { libfuseOptions } from './mount-options.ts';
 import { loadFuseNative } from './package.ts';
@@ -24,6 +24,10 @@ import { LibfuseMessages, prepareMountPoint, requireFuse } from './preparation.t
 const READ_AHEAD_BYTES = 1024 * 1024;
 /** A mount that cannot tell of its root in this time is served all the same. */
 const FIRST_ANSWER_MS = 5000;
+/** After a failure the process ends without its unmount having come to an end. */
+const LAST_UNMOUNT_MS = 3000;
+/** So many threads of libfuse are worth one warning. */
+const MANY_THREADS = 1000;
 
 export interface NativeEngineOptions {
   vfs: Vfs;
@@ -72,6 +76,7 @@ export class NativeEngine implements Engine {
     const fuse = makeEngineFuse(Base, text, callbacksFor(this.#callbackOptions()), {
       optionText,
       onBug: this.#bug,
+      ...threadEvents(this.#options.logger),
       onUnknownRecord: () => {
         this.#options.logger.error('the modification time of a utimens is not where it should be');
       },
@@ -112,15 +117,12 @@ export class NativeEngine implements Engine {
     return this.#finishing;
   }
 
-  /**
-   * Leaves no dead mount behind. After a failure, callers that still wait for an answer get it when this process ends
-   * and the kernel ends the connection.
-   */
+  /** Leaves no dead mount behind. */
   async #detach(): Promise<EngineEnd> {
     const place = this.#place;
     invariant(place !== undefined, 'what ends has begun');
     try {
-      if (this.#failure !== undefined) await unmountConnection(place.minor, 'lazy');
+      if (this.#failure !== undefined) await giveUp(place.minor);
       else return await endOfMount(place.mountPoint);
     } catch (error) {
       this.#options.logger.error({ err: error }, 'cleaning up after the session failed');
@@ -129,6 +131,53 @@ export class NativeEngine implements Engine {
       ? { reason: 'unmounted' }
       : { reason: 'failed', error: this.#failure };
   }
+}
+
+/**
+ * Takes a mount away whose requests may never be answered, which the unmount itself may wait for: its callers fail
+ * now, or, where the connection cannot be ended from here, when this process ends.
+ */
+async function giveUp(minor: number): Promise<void> {
+  await abortConnection(minor);
+  await within(
+    LAST_UNMOUNT_MS,
+    unmountConnection(minor, 'lazy'),
+    'the unmount has not come to an end',
+  );
+}
+
+/** Rejects with `complaint` when `work` takes longer than `ms`; what it does then is nobody's. */
+async function within<T>(ms: number, work: Promise<T>, complaint: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => {
+      reject(new MountError(complaint));
+    }, ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What becomes of libfuse's threads, for the log; see `threads` in limits.ts. */
+export function threadEvents(
+  logger: Logger,
+  abort: () => never = () => process.abort(),
+): Pick<EngineFuseSettings, 'onThread' | 'onNoThread'> {
+  return {
+    onThread: (count) => {
+      if (count !== MANY_THREADS) return;
+      logger.warn(
+        `libfuse has ended and started threads ${count} times, each of which slows down all requests: mount anew when you can, or use --engine kernel`,
+      );
+    },
+    onNoThread: (error) => {
+      logger.fatal({ err: error }, 'no memory for a thread of libfuse');
+      return abort();
+    },
+  };
 }
 
 /** Mounts; rejects with {@link MountError}, with nothing left mounted. */

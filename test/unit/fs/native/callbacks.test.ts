@@ -6,6 +6,7 @@ import { silentLogger } from '../../../../src/log.ts';
 import { callbacksFor } from '../../../../src/fs/native/callbacks.ts';
 import { makeEngineFuse } from '../../../../src/fs/native/engine-fuse.ts';
 import type { Fuse } from '../../../../src/fs/native/fuse-native.d.ts';
+import { threadEvents } from '../../../../src/fs/native/native-engine.ts';
 import { Runner } from '../../../../src/fs/native/runner.ts';
 import type { Vfs } from '../../../../src/fs/vfs.ts';
 import type { Task } from '../../../../src/task.ts';
@@ -37,13 +38,17 @@ async function onStage(body: (stage: Stage) => Promise<void>): Promise<void> {
     const bugs: unknown[] = [];
     const errors: unknown[] = [];
     const onBug = (error: unknown): void => void bugs.push(error);
-    const logger = { ...silentLogger, error: (line: unknown) => errors.push(line) } as Logger;
+    const note = (line: unknown): unknown => errors.push(line);
+    const logger = { ...silentLogger, error: note, warn: note, fatal: note } as Logger;
     const caller = { uid: 1000, gid: 1001, pid: 0 };
     const operations = callbacksFor({ vfs, caller, logger, debug: false, onBug });
     const fuse = makeEngineFuse(fakeFuseNative(answers), '/nowhere', operations, {
       optionText: '-ofsname=test',
       onBug,
       onUnknownRecord: () => errors.push('unknown record'),
+      ...threadEvents(logger, () => {
+        throw new Error('aborted');
+      }),
     });
     const record = Buffer.alloc(RECORD_BYTES);
     const call = async (
@@ -155,6 +160,27 @@ test('an exception in the engine itself ends the mount', async (t) => {
     await call('getattr', '/');
     t.deepEqual(bugs, [bug]);
     t.deepEqual(answers, []);
+  });
+});
+
+test('the thousandth thread of libfuse is worth one warning', async (t) => {
+  await onStage(async ({ fuse, errors }) => {
+    for (let count = 1; count < 1000; count++) fuse._malloc(400);
+    t.deepEqual(errors, []);
+    for (let count = 1000; count < 2500; count++) fuse._malloc(400);
+    t.is(fuse._threads.size, 2499);
+    t.is(errors.length, 1);
+    t.regex(String(errors[0]), /threads 1000 times.*--engine kernel/);
+    await Promise.resolve();
+  });
+});
+
+test('a thread for which there is no memory ends the process: the C half would use what it has not got', async (t) => {
+  await onStage(async ({ fuse, errors, bugs }) => {
+    t.throws(() => fuse._malloc(-1), { message: 'aborted' });
+    t.like(errors, [{ err: { name: 'RangeError' } }]);
+    t.deepEqual(bugs, []);
+    await Promise.resolve();
   });
 });
 

@@ -12,7 +12,7 @@ const PLAIN = {
 test('attributes are asked for each time, names are remembered, set-user-ID has no effect', (t) => {
   t.is(
     libfuseOptions(PLAIN, false),
-    '-ofsname=imss://,subtype=imssfs,use_ino,big_writes,nosuid,nodev,entry_timeout=86400,negative_timeout=0,attr_timeout=0,default_permissions',
+    '-ofsname=imss://,subtype=imssfs,use_ino,big_writes,nosuid,nodev,entry_timeout=86400,negative_timeout=0,attr_timeout=0,max_background=6,congestion_threshold=6,default_permissions',
   );
 });
 
