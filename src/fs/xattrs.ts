@@ -49,13 +49,13 @@ export class ExtendedAttributes {
    * Names, each followed by NUL, as listxattr(2) returns them. Those in `trusted.` are for root to see (xattr(7)):
    * the kernel refuses others their values, but leaves the list to us.
    */
-  *list(inode: InodeId, caller?: Pick<Caller, 'uid'>): Task<Buffer> {
+  *list(inode: InodeId, caller: Pick<Caller, 'uid'>): Task<Buffer> {
     if (!(yield* this.#hasBlock0(inode))) return Buffer.alloc(0);
     const names = yield* wait(this.#blocks.listXattr(inode));
-    const isRoot = (caller?.uid ?? 0) === 0;
-    const seen = isRoot
-      ? names
-      : names.filter((name) => !name.toString('latin1').startsWith(TRUSTED));
+    const seen =
+      caller.uid === 0
+        ? names
+        : names.filter((name) => !name.toString('latin1').startsWith(TRUSTED));
     const end = Buffer.of(0);
     return Buffer.concat(seen.flatMap((name) => [name, end]));
   }

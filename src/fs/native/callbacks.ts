@@ -330,6 +330,7 @@ function listingCallbacks({ vfs, runner }: Context): Pick<Operations, 'readdir'>
 
 function xattrCallbacks({
   vfs,
+  caller,
   runner,
 }: Context): Pick<Operations, 'setxattr' | 'getxattr' | 'listxattr' | 'removexattr'> {
   function* set(path: string, name: string, value: Buffer, flags: number): Task<void> {
@@ -340,7 +341,7 @@ function xattrCallbacks({
     return yield* vfs.xattrs.get((yield* resolve(vfs, path)).inode, toBytes(name));
   }
   function* list(path: string): Task<Buffer> {
-    const all = yield* vfs.xattrs.list((yield* resolve(vfs, path)).inode);
+    const all = yield* vfs.xattrs.list((yield* resolve(vfs, path)).inode, caller);
     // One that is not UTF-8 could not be asked for.
     const names = all.toString('latin1').split('\0').slice(0, -1);
     const known = names.filter((name) => toText(Buffer.from(name, 'latin1')) !== undefined);

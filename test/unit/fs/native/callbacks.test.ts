@@ -9,7 +9,7 @@ import type { Fuse } from '../../../../src/fs/native/fuse-native.d.ts';
 import { threadEvents } from '../../../../src/fs/native/native-engine.ts';
 import { Runner } from '../../../../src/fs/native/runner.ts';
 import type { Vfs } from '../../../../src/fs/vfs.ts';
-import type { Task } from '../../../../src/task.ts';
+import { runTask, type Task } from '../../../../src/task.ts';
 import {
   type Answer,
   fakeFuseNative,
@@ -254,6 +254,17 @@ test('attribute values: their size without room, ERANGE with too little, whole w
     const list = Buffer.alloc(7);
     t.is((await call('listxattr', '/', list))?.result, 7);
     t.is(list.toString(), 'user.a\0');
+  });
+});
+
+test('trusted attributes are not listed for an ordinary user', async (t) => {
+  await onStage(async ({ vfs, call }) => {
+    for (const name of ['trusted.a', 'user.b', 'trusted.c']) {
+      await runTask(vfs.xattrs.set(vfs.root, Buffer.from(name), Buffer.of(1), 'either'));
+    }
+    const list = Buffer.alloc(100);
+    t.is((await call('listxattr', '/', list))?.result, 7);
+    t.is(list.toString('latin1', 0, 7), 'user.b\0');
   });
 });
 
