@@ -51,6 +51,8 @@ export class Vfs {
   readonly root: InodeId;
   readonly references: InodeReferences;
   readonly xattrs: ExtendedAttributes;
+  /** {@link shutdown} has begun: nothing may be asked of it any more. */
+  isShutDown = false;
   /** Told of inodes whose mode has changed in an operation that answers no attributes: a write, an open. */
   onModeChanged: ((inode: InodeId) => void) | undefined;
   readonly #meta: MetaStore;
@@ -342,6 +344,7 @@ export class Vfs {
 
   /** The mount is gone: every open file reports, every orphan is reaped. */
   *shutdown(): Task<void> {
+    this.isShutDown = true;
     for (const file of this.#data.handles.files()) {
       try {
         yield* this.#data.report(file);

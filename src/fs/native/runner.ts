@@ -6,9 +6,12 @@ import { Errno, errnoName, FsError } from '../../errno.ts';
 import { InvariantError } from '../../invariant.ts';
 import type { Logger } from '../../log.ts';
 import { isPromiseLike, runTask, type Task } from '../../task.ts';
+import type { Vfs } from '../vfs.ts';
 import type { Done, DoneWith } from './fuse-native.d.ts';
 
 export interface RunnerOptions {
+  /** libfuse's threads go on asking while a mount in use is detached, and after it. */
+  vfs: Pick<Vfs, 'isShutDown'>;
   logger: Logger;
   /** Logs one line for each request. */
   debug: boolean;
@@ -27,12 +30,16 @@ export class Runner {
     this.#options = options;
   }
 
-  /** Runs `task`; then `answer` gets its value, or `refuse` a negative errno. */
+  /** Runs `task`, unless the stores are being closed; then `answer` gets its value, or `refuse` a negative errno. */
   run<T>(
     request: Description,
     task: Task<T>,
     to: { answer: (value: T) => void; refuse: (result: number) => void },
   ): void {
+    if (this.#options.vfs.isShutDown) {
+      to.refuse(-Errno.EIO);
+      return;
+    }
     const answered = (value: T): void => {
       this.#note(request, 'ok');
       to.answer(value);

@@ -39,7 +39,7 @@ async function onStage(body: (stage: Stage) => Promise<void>): Promise<void> {
     const errors: unknown[] = [];
     const onBug = (error: unknown): void => void bugs.push(error);
     const note = (line: unknown): unknown => errors.push(line);
-    const logger = { ...silentLogger, error: note, warn: note, fatal: note } as Logger;
+    const logger = { ...silentLogger, error: note, warn: note, fatal: note };
     const caller = { uid: 1000, gid: 1001, pid: 0 };
     const operations = callbacksFor({ vfs, caller, logger, debug: false, onBug });
     const fuse = makeEngineFuse(fakeFuseNative(answers), '/nowhere', operations, {
@@ -63,7 +63,7 @@ async function onStage(body: (stage: Stage) => Promise<void>): Promise<void> {
   });
 }
 
-test('no request is ever answered by a timer', async (t) => {
+test.serial('no request is ever answered by a timer', async (t) => {
   const timers = (): number =>
     process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
   await onStage(async ({ vfs, fuse, call, answers }) => {
@@ -133,8 +133,9 @@ test('no line is made for a log that does not want it', (t) => {
   const onBug = t.fail.bind(t);
   const results: number[] = [];
   const done = (result: number): void => void results.push(result);
-  new Runner({ logger, debug: false, onBug }).perform(describe, missing(), done);
-  new Runner({ logger, debug: true, onBug }).perform(() => 'a request', missing(), done);
+  const vfs = { isShutDown: false };
+  new Runner({ vfs, logger, debug: false, onBug }).perform(describe, missing(), done);
+  new Runner({ vfs, logger, debug: true, onBug }).perform(() => 'a request', missing(), done);
   t.deepEqual(results, [-Errno.ENOENT, -Errno.ENOENT]);
   t.deepEqual(lines, ['a request -> ENOENT']);
 });
@@ -265,6 +266,18 @@ test('trusted attributes are not listed for an ordinary user', async (t) => {
     const list = Buffer.alloc(100);
     t.is((await call('listxattr', '/', list))?.result, 7);
     t.is(list.toString('latin1', 0, 7), 'user.b\0');
+  });
+});
+
+test('once the stores are being closed, whatever still comes is refused and touches nothing', async (t) => {
+  await onStage(async ({ vfs, call, errors, bugs }) => {
+    await call('create', '/f', 0o644);
+    await runTask(vfs.shutdown());
+    t.is((await call('release', '/f', 1))?.result, -Errno.EIO);
+    t.is((await call('getattr', '/'))?.result, -Errno.EIO);
+    t.is((await call('create', '/g', 0o644))?.result, -Errno.EIO);
+    t.is((await call('read', '/f', 1, Buffer.alloc(9), 9, 0, 0))?.result, -Errno.EIO);
+    t.deepEqual([errors, bugs], [[], []]);
   });
 });
 
