@@ -9,7 +9,7 @@ import type { StartEngine } from '../../../src/cli/running-mount.ts';
 import { startAttached } from '../../../src/cli/attached.ts';
 import { systemMounts } from '../../../src/cli/system-mounts.ts';
 import { KernelDevice } from '../../../src/fs/fuse/device.ts';
-import type { Fuse, FuseConstructor, Signal } from '../../../src/fs/native/fuse-native.d.ts';
+import type { FuseConstructor } from '../../../src/fs/native/fuse-native.d.ts';
 import type { Vfs } from '../../../src/fs/vfs.ts';
 import { InvariantError } from '../../../src/invariant.ts';
 
@@ -45,12 +45,10 @@ function breakKernelEngine(vfs: Vfs): void {
   };
 }
 
-type Handler = (this: Fuse, signal: Signal, path: string) => void;
-
 /** The handler behind which libfuse's thread waits throws. */
 function breakNativeEngine(): void {
   const { prototype } = createRequire(import.meta.url)('fuse-native') as FuseConstructor;
-  const getattr = Reflect.get(prototype, '_op_getattr') as Handler;
+  const getattr = Reflect.get(prototype, '_op_getattr');
   prototype._op_getattr = function (signal, path) {
     if (path === `/${BREAKS_ENGINE}`) engineFault();
     getattr.call(this, signal, path);
