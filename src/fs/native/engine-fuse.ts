@@ -9,6 +9,7 @@ import type {
   FuseConstructor,
   Handler,
   Operations,
+  PackageStat,
   Result,
   Signal,
 } from './fuse-native.d.ts';
@@ -22,6 +23,11 @@ const OP_UTIMENS = 12;
  */
 const ATIME_OFFSET = 104;
 const MTIME_OFFSET = 112;
+
+/** Attributes are so many 32-bit words, `st_mode` and `st_ino` at these places (`populate_stat()`). */
+const STAT_WORDS = 18;
+const STAT_MODE = 0;
+const STAT_INO = 7;
 
 const WORD = 2 ** 32;
 
@@ -89,6 +95,14 @@ export function makeEngineFuse(
       });
     }
 
+    /** The package makes an array outside of the heap for each entry: hundreds of megabytes for a large folder. */
+    override _op_readdir(signal: Signal, path: string): void {
+      this.ops.readdir(path, (result, names = [], entries = []) => {
+        if (result === 0) signal(0, names, entryRecords(entries));
+        else signal(result);
+      });
+    }
+
     /** The package says that a value has arrived which is longer than the room for it. */
     override _op_getxattr(
       signal: Signal,
@@ -141,6 +155,17 @@ function withModificationTime(handler: Handler): Handler {
       : [];
     handler(record, operation, path, atimeLow, atimeHigh, ...mtime);
   };
+}
+
+/** Attributes of entries as the C half reads them, all in one array; of others than these two it makes no use. */
+function entryRecords(entries: readonly Pick<PackageStat, 'mode' | 'ino'>[]): Uint32Array[] {
+  const words = new Uint32Array(entries.length * STAT_WORDS);
+  return entries.map(({ mode, ino }, index) => {
+    const record = words.subarray(index * STAT_WORDS, (index + 1) * STAT_WORDS);
+    record[STAT_MODE] = mode;
+    record[STAT_INO] = ino;
+    return record;
+  });
 }
 
 /** A signed 64-bit number out of its words. */

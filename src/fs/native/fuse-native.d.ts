@@ -133,6 +133,7 @@ export interface Fuse {
     mtimeLow: number,
     mtimeHigh: number,
   ): void;
+  _op_readdir(signal: Signal, path: string): void;
   _op_getxattr(signal: Signal, path: string, name: string, room: Buffer, position: number): void;
   _op_listxattr(signal: Signal, path: string, room: Buffer): void;
 }

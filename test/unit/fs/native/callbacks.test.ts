@@ -9,7 +9,7 @@ import type { Fuse } from '../../../../src/fs/native/fuse-native.d.ts';
 import { threadEvents } from '../../../../src/fs/native/native-engine.ts';
 import { Runner } from '../../../../src/fs/native/runner.ts';
 import type { Vfs } from '../../../../src/fs/vfs.ts';
-import { runTask, type Task } from '../../../../src/task.ts';
+import { runSync, runTask, type Task } from '../../../../src/task.ts';
 import {
   type Answer,
   fakeFuseNative,
@@ -255,6 +255,25 @@ test('attribute values: their size without room, ERANGE with too little, whole w
     const list = Buffer.alloc(7);
     t.is((await call('listxattr', '/', list))?.result, 7);
     t.is(list.toString(), 'user.a\0');
+  });
+});
+
+test('all entries of a listing share one array of attributes', async (t) => {
+  await onStage(async ({ vfs, call }) => {
+    await call('mkdir', '/d', 0o755);
+    await call('create', '/f', 0o644);
+    t.is((await call('readdir', '/missing'))?.result, -Errno.ENOENT);
+    const [names, stats] = (await call('readdir', '/'))?.values as [string[], Uint32Array[]];
+    t.deepEqual(names, ['.', '..', 'd', 'f']);
+    t.is(new Set(stats.map(({ buffer }) => buffer)).size, 1);
+    const { stat } = runSync(vfs.lookup(vfs.root, Buffer.from('f')));
+    t.deepEqual(
+      stats.map(({ length }) => length),
+      [18, 18, 18, 18],
+    );
+    t.is((stats[2]?.[0] ?? 0) & 0o170000, 0o040000);
+    t.is((stats[3]?.[0] ?? 0) & 0o170000, 0o100000);
+    t.is(stats[3]?.[7], stat.inode % 2 ** 32);
   });
 });
 
