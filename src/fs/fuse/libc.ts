@@ -83,7 +83,7 @@ let loaded: Libc | undefined;
 
 /** The bindings; loads them at the first call. Throws {@link LibcUnavailableError}. */
 export function libc(): Libc {
-  loaded ??= bind(loadKoffi());
+  loaded ??= bindOn(loadKoffi());
   return loaded;
 }
 
@@ -105,6 +105,24 @@ export function loadKoffi(load: (name: string) => unknown = createRequire(import
     );
   }
   return koffi;
+}
+
+/** The bindings by `koffi`. Throws {@link LibcUnavailableError} where a function is missing, or another system's. */
+export function bindOn(koffi: Koffi, platform: string = process.platform): Libc {
+  if (platform !== 'linux') {
+    throw new LibcUnavailableError(
+      `The engine kernel speaks to Linux, and this is ${platform}: mount from a Linux machine`,
+    );
+  }
+  try {
+    return bind(koffi);
+  } catch (cause) {
+    throw new LibcUnavailableError(
+      `This Node or its C library lacks a function that imssfs needs (${(cause as Error).message.split('\n')[0] ?? ''}): ` +
+        'use --engine fuse-native, or the Node of nodejs.org',
+      { cause },
+    );
+  }
 }
 
 function bind(koffi: Koffi): Libc {
