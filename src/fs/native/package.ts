@@ -9,15 +9,26 @@ export const FUSE_NATIVE_VERSION = '2.2.6';
 /** `require`, or what stands for it in tests. */
 export type Load = (name: string) => unknown;
 
+/** What a binary is made for. */
+export interface Machine {
+  readonly platform: string;
+  readonly arch: string;
+  /** The C library is glibc. */
+  readonly hasGlibc: boolean;
+}
+
 /** The package's class. Throws {@link MountError}. */
-export function loadFuseNative(load: Load = createRequire(import.meta.url)): FuseConstructor {
+export function loadFuseNative(
+  load: Load = createRequire(import.meta.url),
+  machine: () => Machine = ownMachine,
+): FuseConstructor {
   let version: unknown;
   let loaded: unknown;
   try {
     ({ version } = load('fuse-native/package.json') as { version?: unknown });
     loaded = load('fuse-native');
   } catch (error) {
-    throw unavailable(error);
+    throw unavailable(error, machine());
   }
   if (version !== FUSE_NATIVE_VERSION) {
     throw new MountError(
@@ -28,9 +39,24 @@ export function loadFuseNative(load: Load = createRequire(import.meta.url)): Fus
   return loaded as FuseConstructor;
 }
 
-function unavailable(error: unknown): MountError {
+function ownMachine(): Machine {
+  const { platform, arch } = process;
+  // The report has no types. Only the header of a process that runs on glibc has this entry.
+  const { header } = process.report.getReport() as { header?: { glibcVersionRuntime?: string } };
+  return { platform, arch, hasGlibc: header?.glibcVersionRuntime !== undefined };
+}
+
+function unavailable(error: unknown, machine: Machine): MountError {
   const { code, message } = error as NodeJS.ErrnoException;
-  const platform = `${process.platform}-${process.arch}`;
+  const platform = `${machine.platform}-${machine.arch}`;
+  if (platform !== 'linux-x64' || !machine.hasGlibc) {
+    // npm leaves an optional package out without a word where it cannot be built.
+    const libc = machine.platform === 'linux' && !machine.hasGlibc ? ' without glibc' : '';
+    return new MountError(
+      `The package fuse-native has no binary for ${platform}${libc}: build it against libfuse 2.9, as docs/engines.md says, or use --engine kernel`,
+      { cause: error },
+    );
+  }
   if (code === 'MODULE_NOT_FOUND' && /'fuse-native(\/package\.json)?'/.test(message)) {
     return new MountError(
       `The engine fuse-native needs the optional package fuse-native, which is not installed: ${remedy()}, or leave out --engine`,
@@ -38,8 +64,7 @@ function unavailable(error: unknown): MountError {
     );
   }
   return new MountError(
-    `The package fuse-native is installed, but not for ${platform} (${message.split('\n')[0] ?? ''}): build it with \`npm rebuild fuse-native\` ` +
-      '(which takes a C compiler, make and Python 3, on x86-64 with glibc), or leave out --engine',
+    `The package fuse-native is installed, but cannot be loaded (${message.split('\n')[0] ?? ''}): ${remedy()}, or leave out --engine`,
     { cause: error },
   );
 }
