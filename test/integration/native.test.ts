@@ -166,6 +166,19 @@ nativeTest(
   { limit: 'threads' },
 );
 
+nativeTest(
+  'appends through two names that are open at once overwrite each other, and through one name they do not',
+  async (t, mount) => {
+    const out = await sh(
+      `touch a; ln a b; exec 3>>a 4>>b; echo one >&3; echo two >&4; cat a
+       touch c; exec 5>>c 6>>c; echo one >&5; echo two >&6; cat c`,
+      { cwd: mount.path },
+    );
+    t.is(out, 'two\none\ntwo');
+  },
+  { limit: 'hardLinks' },
+);
+
 commandTest(
   'mount options and mount points that fuse-native cannot have are refused',
   async (t, shell) => {

@@ -20,8 +20,8 @@ export const NATIVE_LIMITS = {
     why: 'libfuse 2.9 sets the former by itself and does not know the latter.',
   },
   mountPoint: {
-    what: 'A mount point that is not UTF-8, has more than 1,023 bytes, or is itself a mount, is refused.',
-    why: 'The package takes it as text, into a buffer of that size, and takes a mount there for one of its own.',
+    what: 'A mount point that is not UTF-8, has more than 1,023 bytes, or is itself a mount, is refused; so is, for an ordinary user, one that is not empty.',
+    why: 'The package takes it as text, into a buffer of that size, and takes a mount there for one of its own; fusermount3 does not know the word by which libfuse 2.9 takes a folder that is not empty.',
   },
   milliseconds: {
     what: 'Times have whole milliseconds, and none is before 1970.',
@@ -40,7 +40,7 @@ export const NATIVE_LIMITS = {
     why: 'libfuse 2.9 speaks a protocol of before they were there.',
   },
   hiddenFiles: {
-    what: 'An open file that loses its name is renamed to `.fuse_hidden…` until it is closed: it is listed, keeps its link, and its folder cannot be removed. With `-M`, one that is open when the daemon is killed stays.',
+    what: 'An open file that loses its name is renamed to `.fuse_hidden…` until it is closed: it is listed, keeps its link, and its folder cannot be removed. With `-M`, one that is open stays when the daemon is killed, ended by a second signal, or cut off by `umount -f`.',
     why: 'libfuse 2.9 knows files by their path alone.',
   },
   nameless: {
@@ -52,7 +52,7 @@ export const NATIVE_LIMITS = {
     why: 'The package hands over a folder as a whole.',
   },
   hardLinks: {
-    what: 'The names of one file have page caches of their own: what is written through one is seen through another when that is opened next.',
+    what: 'The names of one file have page caches of their own: what is written through one is seen through another when that is opened next. **Appends through two names that are open at once overwrite each other.**',
     why: 'libfuse 2.9 gives each path a node, so the kernel takes them for different files.',
   },
   threads: {

@@ -32,8 +32,8 @@ const BACKGROUND_OPTIONS = ['max_background=6', 'congestion_threshold=6'];
 const FIXED_OPTIONS = ['use_ino', 'big_writes', 'nosuid', 'nodev'];
 
 /**
- * libfuse's argument: `-o` and the list. `mayMount`: libfuse calls mount(2) itself, and then refuses a folder that is not
- * empty unless told otherwise; fusermount3 takes it, and does not know the word. Throws {@link MountError}.
+ * libfuse's argument: `-o` and the list. libfuse refuses a folder that is not empty unless told otherwise; with
+ * `mayMount` it calls mount(2) itself, without it fusermount3, which does not know the word. Throws {@link MountError}.
  */
 export function libfuseOptions(
   request: Omit<MountRequest, 'mountPoint'>,

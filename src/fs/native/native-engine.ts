@@ -71,7 +71,7 @@ export class NativeEngine implements Engine {
     const { mayMount } = await ownPrivilege();
     const optionText = libfuseOptions(request, mayMount);
     const Base = load();
-    const { mountPoint, text } = await prepareMountPoint(request);
+    const { mountPoint, text } = await prepareMountPoint(request, { mayMount });
     await requireFuse();
     const fuse = makeEngineFuse(Base, text, callbacksFor(this.#callbackOptions()), {
       optionText,

@@ -4,7 +4,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { access, stat } from 'node:fs/promises';
+import { access, opendir, stat } from 'node:fs/promises';
 import type { MountRequest } from '../engine.ts';
 import { findFusermount } from '../fuse/fusermount.ts';
 import {
@@ -12,6 +12,8 @@ import {
   deviceOpenError,
   fusermountError,
   missingCapability,
+  mountPointError,
+  type Privilege,
 } from '../fuse/mount-error.ts';
 import { resolveMountPoint } from '../fuse/mount.ts';
 import { ownPrivilege } from '../fuse/unmount.ts';
@@ -27,6 +29,7 @@ const STANDARD_ERROR = 2;
 /** The mount point without symlinks, as bytes and as the same text. Rejects with {@link MountError}. */
 export async function prepareMountPoint(
   request: Pick<MountRequest, 'mountPoint'>,
+  { mayMount }: Pick<Privilege, 'mayMount'>,
 ): Promise<{ mountPoint: Buffer; text: string }> {
   const mountPoint = await resolveMountPoint(request.mountPoint);
   const shown = displayPath(mountPoint);
@@ -42,6 +45,7 @@ export async function prepareMountPoint(
     );
   }
   await refuseMount(mountPoint, shown);
+  if (!mayMount) await refuseContent(mountPoint, shown);
   return { mountPoint, text: mountPoint.toString() };
 }
 
@@ -52,6 +56,18 @@ async function refuseMount(mountPoint: Buffer, shown: string): Promise<void> {
   if (own.dev === above.dev) return;
   throw new MountError(
     `The engine fuse-native cannot mount on ${shown}, where another file system is mounted: choose a directory in it, or use --engine kernel`,
+  );
+}
+
+/** libfuse 2.9 looks before it asks fusermount, and the option against it is one that fusermount3 does not know. */
+async function refuseContent(mountPoint: Buffer, shown: string): Promise<void> {
+  const folder = await opendir(mountPoint).catch((error: unknown) => {
+    throw mountPointError((error as NodeJS.ErrnoException).code ?? 'EIO', shown, error);
+  });
+  const first = await folder.read().finally(() => folder.close());
+  if (first === null) return;
+  throw new MountError(
+    `The engine fuse-native mounts for a user only on an empty directory, which ${shown} is not: choose an empty directory, or use --engine kernel`,
   );
 }
 
