@@ -8,17 +8,17 @@ import type { Engine, EngineEnd, MountRequest, UnmountMode } from '../engine.ts'
 import { setReadAhead, unmountConnection } from '../fuse/mount.ts';
 import { MountError } from '../fuse/mount-error.ts';
 import { statInChild } from '../fuse/syscall.ts';
-import { abortConnection, ownPrivilege, unmountPath } from '../fuse/unmount.ts';
+import { abortConnection, ownPrivilege } from '../fuse/unmount.ts';
 import { endOfMount } from '../mount-state.ts';
-import { displayPath, findMount, isImssMount, readMountTable } from '../mount-table.ts';
 import type { Vfs } from '../vfs.ts';
 import { callbacksFor } from './callbacks.ts';
-import { closeOnExec, deviceClosed, fuseDescriptors } from './device-descriptor.ts';
+import { closeOnExec, deviceClosed } from './device-descriptor.ts';
 import { type EngineFuseSettings, makeEngineFuse } from './engine-fuse.ts';
-import type { Fuse, FuseConstructor } from './fuse-native.d.ts';
+import type { FuseConstructor } from './fuse-native.d.ts';
 import { libfuseOptions } from './mount-options.ts';
+import { mountByLibfuse, type Place } from './mounting.ts';
 import { loadFuseNative } from './package.ts';
-import { LibfuseMessages, prepareMountPoint, requireFuse } from './preparation.ts';
+import { prepareMountPoint, requireFuse } from './preparation.ts';
 
 /** As with the kernel engine, so that a sequential reader has several requests under way. */
 const READ_AHEAD_BYTES = 1024 * 1024;
@@ -37,15 +37,6 @@ export interface NativeEngineOptions {
   debug: boolean;
   /** The package's class; replaced in tests. */
   load?: () => FuseConstructor;
-}
-
-/** Where the mount is, once it is. */
-interface Place {
-  readonly mountPoint: Buffer;
-  /** The connection's number, which finds the mount wherever it has been moved. */
-  readonly minor: number;
-  /** libfuse's /dev/fuse. */
-  readonly fd: number;
 }
 
 export class NativeEngine implements Engine {
@@ -81,7 +72,7 @@ export class NativeEngine implements Engine {
         this.#options.logger.error('the modification time of a utimens is not where it should be');
       },
     });
-    const place = await mount(fuse, mountPoint);
+    const place = await mountByLibfuse(fuse, mountPoint);
     this.#place = place;
     closeOnExec(place.fd);
     void deviceClosed(place.fd).then(() => this.#finish());
@@ -117,13 +108,21 @@ export class NativeEngine implements Engine {
     return this.#finishing;
   }
 
+  /** libfuse unmounts when it cannot go on, as if somebody had asked for it; only its own words tell. */
+  async #endOf({ mountPoint, messages }: Place): Promise<EngineEnd> {
+    const end = await endOfMount(mountPoint);
+    const complaint = messages.readFailure();
+    if (end.reason === 'failed' || complaint === undefined) return end;
+    return { reason: 'failed', error: new Error(`libfuse has ended the session: ${complaint}`) };
+  }
+
   /** Leaves no dead mount behind. */
   async #detach(): Promise<EngineEnd> {
     const place = this.#place;
     invariant(place !== undefined, 'what ends has begun');
     try {
       if (this.#failure !== undefined) await giveUp(place.minor);
-      else return await endOfMount(place.mountPoint);
+      else return await this.#endOf(place);
     } catch (error) {
       this.#options.logger.error({ err: error }, 'cleaning up after the session failed');
     }
@@ -178,36 +177,4 @@ export function threadEvents(
       return abort();
     },
   };
-}
-
-/** Mounts; rejects with {@link MountError}, with nothing left mounted. */
-async function mount(fuse: Fuse, mountPoint: Buffer): Promise<Place> {
-  const shown = displayPath(mountPoint);
-  const before = fuseDescriptors();
-  const messages = new LibfuseMessages();
-  try {
-    await new Promise<void>((resolve, reject) => {
-      fuse.mount((error) => {
-        if (error) reject(error);
-        else resolve();
-      });
-    });
-  } catch (error) {
-    await removeRemains(mountPoint);
-    throw messages.explain(shown, error);
-  }
-  const entry = findMount(await readMountTable(), mountPoint);
-  const fd = [...fuseDescriptors()].find((each) => !before.has(each));
-  if (entry === undefined || !isImssMount(entry) || fd === undefined) {
-    await removeRemains(mountPoint);
-    throw new MountError(
-      `${shown} was mounted and is gone: another program unmounts or mounts there; stop it and try again`,
-    );
-  }
-  return { mountPoint, minor: entry.minor, fd };
-}
-
-/** libfuse leaves its mount when it fails after mount(2). Nothing was mounted there before. */
-async function removeRemains(mountPoint: Buffer): Promise<void> {
-  await unmountPath(mountPoint, 'lazy').catch(() => undefined);
 }

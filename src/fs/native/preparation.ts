@@ -22,7 +22,7 @@ import { displayPath } from '../mount-table.ts';
 const DEVICE = '/dev/fuse';
 /** The C half has room for so many bytes of the mount point, and a NUL. */
 const MAX_MOUNT_POINT_BYTES = 1023;
-/** Of what libfuse has written, no more is read. */
+/** Of what libfuse has written, no more than the end is read. */
 const MAX_MESSAGE_BYTES = 4096;
 const STANDARD_ERROR = 2;
 
@@ -90,9 +90,22 @@ export async function requireFuse(): Promise<void> {
   }
 }
 
-/** Listens to what is written to standard error from now on, where that is a file, as a daemon's log is. */
+/** Listens to what is written to `fd`, standard error, from now on, where that is a file, as a daemon's log is. */
 export class LibfuseMessages {
-  readonly #start = regularFileSize();
+  readonly #fd: number;
+  readonly #start: number | undefined;
+
+  constructor(fd = STANDARD_ERROR) {
+    this.#fd = fd;
+    this.#start = regularFileSize(fd);
+  }
+
+  /** Why libfuse could not read on from its device, which ends its session; the end of an unmount is none. */
+  readFailure(): string | undefined {
+    const lines = this.#written().split('\n');
+    const said = lines.findLast((line) => line.startsWith('fuse: reading device: '));
+    return said?.slice('fuse: '.length).trim();
+  }
 
   /** The error of a mount on `target` (printable) that libfuse has refused. */
   explain(target: string, cause: unknown): MountError {
@@ -105,13 +118,14 @@ export class LibfuseMessages {
   }
 
   #written(): string {
-    const end = regularFileSize();
+    const end = regularFileSize(this.#fd);
     if (this.#start === undefined || end === undefined || end <= this.#start) return '';
-    const bytes = Buffer.alloc(Math.min(end - this.#start, MAX_MESSAGE_BYTES));
+    const start = Math.max(this.#start, end - MAX_MESSAGE_BYTES);
+    const bytes = Buffer.alloc(end - start);
     try {
-      const fd = openSync(`/proc/self/fd/${STANDARD_ERROR}`, 'r');
+      const fd = openSync(`/proc/self/fd/${this.#fd}`, 'r');
       try {
-        return bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, this.#start));
+        return bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, start));
       } finally {
         closeSync(fd);
       }
@@ -121,9 +135,9 @@ export class LibfuseMessages {
   }
 }
 
-function regularFileSize(): number | undefined {
+function regularFileSize(fd: number): number | undefined {
   try {
-    const found = fstatSync(STANDARD_ERROR);
+    const found = fstatSync(fd);
     return found.isFile() ? found.size : undefined;
   } catch {
     return undefined;
