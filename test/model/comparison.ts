@@ -33,6 +33,21 @@ export interface Sides {
 /** What a script's run costs is bounded: past so many tries, it is short enough. */
 const MAX_SHRINKS = 1_500;
 
+/** A search that found a script which cannot be made shorter: it hangs, or it differed only once. */
+export class SearchError extends Error {
+  override name = 'SearchError';
+  readonly seed: number;
+  readonly path: string;
+  readonly script: readonly Operation[];
+
+  constructor(found: Pick<Failure, 'seed' | 'path' | 'script'>, cause: unknown) {
+    super(cause instanceof Error ? cause.message : String(cause), { cause });
+    this.seed = found.seed;
+    this.path = found.path;
+    this.script = found.script;
+  }
+}
+
 /** Undefined if the script goes the same way on both sides. Rejects with NoAnswerError when a side hangs. */
 export async function compare(
   sides: Sides,
@@ -41,7 +56,10 @@ export async function compare(
   const [expected, found] = await Promise.all([
     sides.expected.run(script),
     sides.found.run(script),
-  ]);
+  ]).catch((error: unknown) => {
+    if (!(error instanceof NoAnswerError)) throw error;
+    throw new NoAnswerError([error.message, 'in this script:', ...showSteps(script)].join('\n'));
+  });
   const index = expected.findIndex(
     (result, at) => !isSameOutcome((script[at] ?? FINAL_CHECK).op, result, found[at] ?? ''),
   );
@@ -68,19 +86,21 @@ export async function search(
   let failures = 0;
   let shrinks = 0;
   let originalLength = 0;
-  let error: unknown;
+  let hung: { script: Operation[]; error: unknown } | undefined;
+  let last: Difference | undefined;
   const property = fc.asyncProperty(arbitrary, async (script) => {
-    if (error !== undefined || (failures > 0 && ++shrinks > MAX_SHRINKS)) return true;
+    if (hung !== undefined || (failures > 0 && ++shrinks > MAX_SHRINKS)) return true;
     let difference: Difference | undefined;
     try {
       difference = await compare(sides, script);
-    } catch (thrown) {
-      error = thrown instanceof NoAnswerError ? describeHang(thrown, script, options) : thrown;
+    } catch (error) {
+      hung = { script, error };
       return false;
     }
     if (failures === 0) options.onScript?.(script.length + 1);
     if (difference === undefined) return true;
     if (failures++ === 0) originalLength = script.length;
+    last = difference;
     return false;
   });
   const details = await fc.check(property, {
@@ -88,36 +108,34 @@ export async function search(
     numRuns: options.scripts,
     ...(options.path !== undefined && { path: options.path, numRuns: 1 }),
   });
-  if (error !== undefined) throw error as Error;
+  const { seed } = details;
+  const path = details.counterexamplePath ?? '';
+  // No shorter script can be tried on a side that hangs.
+  if (hung !== undefined) throw new SearchError({ seed, path, script: hung.script }, hung.error);
   if (!details.failed || details.counterexample === null) return undefined;
-  const { script, difference } = await minimize(sides, details.counterexample[0]);
-  const path = details.counterexamplePath;
-  return { seed: details.seed, path, script, difference, originalLength };
-}
-
-/** No shorter script can be tried on a side that hangs: the one that it happened in is shown whole. */
-function describeHang(
-  error: NoAnswerError,
-  script: readonly Operation[],
-  { seed }: SearchOptions,
-): NoAnswerError {
-  const lines = [error.message, `seed ${seed}`, ...script.map(showOperation)];
-  return new NoAnswerError(lines.join('\n'), script);
+  const [found] = details.counterexample;
+  try {
+    return { seed, path, originalLength, ...(await minimize(sides, found, last)) };
+  } catch (error) {
+    throw new SearchError({ seed, path, script: found }, error);
+  }
 }
 
 /**
  * Leaves out what the difference does not need: fast-check tries the beginning of an array first and seldom its middle, and
- * never changes two operations together, as it takes to do without a folder.
+ * never changes two operations together, as it takes to do without a folder. `first` is what was seen of the script before.
  */
 export async function minimize(
   sides: Sides,
   found: readonly Operation[],
+  first?: Difference,
 ): Promise<{ script: Operation[]; difference: Difference }> {
   let script = [...found];
   let difference = await compare(sides, script);
   if (difference === undefined) {
-    const text = script.map(showOperation).join('\n');
-    throw new Error(`This script differed once, and does not any more:\n${text}`);
+    const seen = first === undefined ? [] : showDifference(first, sides);
+    const lines = ['This script differed once, and does not any more:', ...showSteps(found)];
+    throw new Error([...lines, ...seen].join('\n'));
   }
   let tries = 0;
   const accept = async (shorter: Operation[]): Promise<boolean> => {
@@ -160,14 +178,17 @@ function withoutInPaths(operation: Operation, part: RegExp): Operation {
 /** The failure for people: the script, the two results, and what of them differs. */
 export function showFailure(failure: Failure, sides: Sides): string {
   const { script, difference } = failure;
-  const steps = script.map((operation, index) => `  ${index + 1}. ${showOperation(operation)}`);
   const at = script[difference.index] ?? FINAL_CHECK;
   return [
     `After ${script.length} operations (of ${failure.originalLength}), ${sides.found.name} differs from ${sides.expected.name}:`,
-    ...steps,
+    ...showSteps(script),
     `The last of these, ${showOperation(at)}, tells`,
     ...showDifference(difference, sides),
   ].join('\n');
+}
+
+function showSteps(script: readonly Operation[]): string[] {
+  return script.map((operation, index) => `  ${index + 1}. ${showOperation(operation)}`);
 }
 
 /** Only the lines that differ. */

@@ -8,10 +8,17 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mountTest } from '../support/mount.ts';
-import { compare, type Failure, search, showFailure, type Sides, minimize } from './comparison.ts';
+import {
+  compare,
+  type Failure,
+  minimize,
+  search,
+  SearchError,
+  showFailure,
+  type Sides,
+} from './comparison.ts';
 import { scripts } from './generator.ts';
 import type { Operation } from './operation.ts';
-import { NoAnswerError } from './side.ts';
 import { openPlaces, type Places } from './places.ts';
 import { Progress } from './progress.ts';
 
@@ -56,8 +63,9 @@ async function explore(t: ExecutionContext, places: Places, blockSizeBytes: numb
   const { sides, features } = places;
   const arbitrary = scripts({ features, blockSizeBytes, maxOperations: MAX_SCRIPT_OPERATIONS });
   const progress = new Progress(operations);
-  t.log(`IMSSFS_TEST_SEED=${seed}`);
   for (let next = seed; progress.done < operations; next++) {
+    // Not by the test's log, which is shown at its end: a run that is killed has its seed, too.
+    console.log(`IMSSFS_TEST_SEED=${next}, blocks of ${blockSizeBytes} bytes`);
     const failure = await search(sides, arbitrary, {
       seed: next,
       path,
@@ -66,10 +74,10 @@ async function explore(t: ExecutionContext, places: Places, blockSizeBytes: numb
         progress.add(count);
       },
     }).catch((error: unknown) => {
-      if (error instanceof NoAnswerError && error.script !== undefined) {
-        t.log(`Run it again: ${replayCommand(error.script, next, blockSizeBytes)}`);
-      }
-      throw error;
+      if (!(error instanceof SearchError)) throw error;
+      const text = [error.message, ...commands(error, blockSizeBytes)].join('\n');
+      console.log(text);
+      throw new Error(text, { cause: error });
     });
     if (failure !== undefined) {
       t.fail(report(failure, sides, blockSizeBytes));
@@ -82,13 +90,18 @@ async function explore(t: ExecutionContext, places: Places, blockSizeBytes: numb
 }
 
 function report(failure: Failure, sides: Sides, blockSizeBytes: number): string {
-  const { script, seed: its, path: place } = failure;
+  return [showFailure(failure, sides), ...commands(failure, blockSizeBytes)].join('\n');
+}
+
+function commands(
+  found: { seed: number; path: string; script: readonly Operation[] },
+  blockSizeBytes: number,
+): string[] {
   return [
-    showFailure(failure, sides),
     'Run it again, as it was found and as it is shown here:',
-    `  npm run test:model -- --block-size ${blockSizeBytes} --seed ${its} --path ${place}`,
-    `  ${replayCommand(script, its, blockSizeBytes)}`,
-  ].join('\n');
+    `  npm run test:model -- --block-size ${blockSizeBytes} --seed ${found.seed} --path ${found.path}`,
+    `  ${replayCommand(found.script, found.seed, blockSizeBytes)}`,
+  ];
 }
 
 /** Keeps the script in a file, and returns the command that runs it. */

@@ -22,7 +22,7 @@ export type OpenFlag =
   | 'O_DIRECT'
   | 'O_PATH';
 
-/** Nanoseconds as text, so that JSON keeps all digits; `now` and `omit` as in utimensat(2). */
+/** A time as in utimensat(2): `now` and `omit` stand in place of its seconds. */
 export interface TimeValue {
   seconds: number | 'now' | 'omit';
   nanoseconds: number;

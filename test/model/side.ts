@@ -22,6 +22,8 @@ export interface SideOptions {
 
 /** No answer within this time means that an operation hangs. */
 const DEADLINE_MS = 30_000;
+/** How long a killed process is waited for: one that waits for an answer of the mount cannot end before that. */
+const KILL_WAIT_MS = 5_000;
 const WORKER = fileURLToPath(new URL('worker.js', import.meta.url));
 
 /** The second and third share a group; the second also has one that owns nothing at first. */
@@ -34,13 +36,6 @@ export const USERS: readonly { uid: number; gid: number; groups: number[] }[] = 
 /** An operation was not answered: the file system hangs, or a worker has died. */
 export class NoAnswerError extends Error {
   override name = 'NoAnswerError';
-  /** The script in which it happened, where that is known. */
-  readonly script: readonly Operation[] | undefined;
-
-  constructor(message: string, script?: readonly Operation[]) {
-    super(message);
-    this.script = script;
-  }
 }
 
 export class Side {
@@ -100,6 +95,7 @@ class Worker {
   #errors = '';
   #waiting: { resolve: (results: string[]) => void; reject: (error: Error) => void } | undefined;
   #end: string | undefined;
+  #isKilled = false;
 
   constructor(name: string, setup: WorkerSetup) {
     this.#name = name;
@@ -128,7 +124,7 @@ class Worker {
     if (this.#end !== undefined) throw new NoAnswerError(`${this.#name}: ${this.#end}`);
     const timer = setTimeout(() => {
       this.#fail(`no answer in ${DEADLINE_MS / 1000} s`);
-      this.#child.kill('SIGKILL');
+      this.#kill();
     }, DEADLINE_MS);
     try {
       return await new Promise<string[]>((resolve, reject) => {
@@ -140,11 +136,31 @@ class Worker {
     }
   }
 
+  /** Returns in bounded time: a process that cannot be killed is left to whoever takes the mount down. */
   async close(): Promise<void> {
     this.#child.stdin?.end();
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), DEADLINE_MS);
-    await this.#exited;
+    if (!this.#isKilled && (await this.#exitsWithin(DEADLINE_MS))) return;
+    this.#kill();
+    if (await this.#exitsWithin(KILL_WAIT_MS)) return;
+    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) {
+      stream?.destroy();
+    }
+    this.#child.unref();
+  }
+
+  #kill(): void {
+    this.#isKilled = true;
+    this.#child.kill('SIGKILL');
+  }
+
+  async #exitsWithin(limitMs: number): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(resolve, limitMs, false);
+    });
+    const exited = await Promise.race([this.#exited.then(() => true), late]);
     clearTimeout(timer);
+    return exited;
   }
 
   #receive(bytes: Buffer): void {
