@@ -161,6 +161,7 @@ const SIMPLER: readonly ((operation: Operation) => Operation)[] = [
   (operation) => withoutInPaths(operation, /^e\//),
   (operation) => withoutInPaths(operation, /\/$/),
   (operation) => ({ ...operation, worker: 0 }),
+  ({ watched: _, ...operation }) => operation as Operation,
   (operation) => {
     const entries = Object.entries(operation).filter(([key]) => key !== 'at');
     return Object.fromEntries(entries) as unknown as Operation;

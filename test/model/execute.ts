@@ -10,7 +10,7 @@ import {
   NO_DESCRIPTOR,
   type Slots,
 } from './perform.ts';
-import { describeTree, type Target, targetAt, targetOf, Watch } from './observe.ts';
+import { describeTree, FOLDER_LABEL, type Target, targetAt, targetOf, Watch } from './observe.ts';
 import type { Operation } from './operation.ts';
 import * as calls from './system-calls.ts';
 
@@ -23,6 +23,11 @@ export interface ExecutorOptions {
   forgetsNames: boolean;
 }
 
+/** Operations after which contents need no look. */
+const CHANGES_NOTHING: ReadonlySet<string> = new Set<Act['op']>([
+  ...(['close', 'read', 'pread', 'mapRead', 'seek', 'fsync', 'fstat', 'list', 'stat'] as const),
+  ...(['readlink', 'access', 'getxattr', 'listxattr', 'fchdir', 'forgetPages'] as const),
+]);
 const MAX_CACHED_PATHS = 5_000;
 
 export class Executor {
@@ -66,7 +71,10 @@ export class Executor {
   #watched(operation: Act): string {
     const from = this.#from(operation);
     if (from === undefined) return NO_DESCRIPTOR;
-    const watch = new Watch(this.#targets(operation, from), this.#options.showMoves);
+    const watch = new Watch(this.#targets(operation, from), {
+      showMoves: this.#options.showMoves,
+      before: operation.watched !== false,
+    });
     const result =
       'path' in operation
         ? actOnPath(operation, { from, slots: this.#slots, path: (text) => this.#path(text) })
@@ -75,6 +83,8 @@ export class Executor {
     return (
       result +
       watch.after({
+        withContents: !CHANGES_NOTHING.has(operation.op),
+        allBits: result === 'ok' && (operation.op === 'chmod' || operation.op === 'fchmod'),
         // When a mapping's pages become dirty for the file system is its own affair (mmap(2)).
         timesAreOpen: operation.op === 'mapWrite',
         isWrite: operation.op === 'write' || operation.op === 'pwrite',
@@ -89,7 +99,7 @@ export class Executor {
     return this.#slots.get(operation.at);
   }
 
-  /** The file, what it leads to if it is a symlink, and the folder that it is in. */
+  /** The folder that the file is in, the file, and what it leads to if it is a symlink. */
   #targets(operation: Act, from: number): Target[] {
     const targets: Target[] = [];
     if ('slot' in operation && operation.op !== 'open') {
@@ -104,9 +114,9 @@ export class Executor {
   #around(label: string, path: string, from: number): Target[] {
     const bytes = this.#path(path);
     return [
+      targetAt(`${FOLDER_LABEL} ${label}`, from, this.#path(folderOf(path)), true),
       targetAt(label, from, bytes, false),
       targetAt(`${label} followed`, from, bytes, true),
-      targetAt(`folder of ${label}`, from, this.#path(folderOf(path)), true),
     ];
   }
 

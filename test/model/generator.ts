@@ -29,15 +29,23 @@ export function scripts(options: GeneratorOptions): fc.Arbitrary<Operation[]> {
       { weight: 4, arbitrary: fc.constant('same' as const) },
       { weight: 1, arbitrary: fc.nat(WORKER_COUNT - 1) },
     ),
+    isWatched: fc.oneof(
+      { weight: 3, arbitrary: fc.constant(true) },
+      { weight: 1, arbitrary: fc.constant(false) },
+    ),
     action: actions(options),
   });
   const steps = fc.array(step, { minLength: 1, maxLength: options.maxOperations, size: 'max' });
   return fc.tuple(preludes(), steps).map(([prelude, following]) => {
     let current = 0;
-    const script = following.map(({ worker, action }) => {
+    let hasForgotten = false;
+    const script = following.map(({ worker, isWatched, action }): Operation => {
       if (worker !== 'same') current = worker;
+      // What a look would bring back into the caches was forgotten in vain.
+      const watched = isWatched && !hasForgotten ? {} : ({ watched: false } as const);
+      hasForgotten = action.op === 'forgetNames';
       // Only the privileged process can, and it disturbs no other.
-      return { worker: action.op === 'forgetNames' ? 0 : current, ...action };
+      return hasForgotten ? { worker: 0, ...action } : { worker: current, ...watched, ...action };
     });
     return [...prelude, ...script];
   });
@@ -364,6 +372,6 @@ function processActions(parts: Parts, features: Features): Weighted[] {
     choice(2, 'goHome', {}),
     choice(1, 'fchdir', { slot: folderSlot }),
     choice(1, 'tree', {}),
-    ...(features.users ? [choice(1, 'forgetNames', {})] : []),
+    ...(features.users ? [choice(3, 'forgetNames', {})] : []),
   ];
 }

@@ -6,15 +6,16 @@
  * - Inode numbers, device of the file system, st_blocks, st_blksize: only whether two names lead to one file.
  * - The access time, except where utimensat(2) has just set it: mounts are `relatime`, and what a FUSE file system's
  *   page cache answers never reaches the file system.
- * - Times as such: one that is near to now is "recent", and compared is whether an operation moved it. A time that is far
- *   from now was set by utimensat(2) and is compared to the nanosecond.
+ * - Times as such: one between the process's start and now is "recent", and compared is whether an operation moved it, and
+ *   whether back. Another time was set by utimensat(2) and is compared to the nanosecond.
  * - Whether a time moved, where the kernel stamps by its tick (before Linux 6.13): two operations then share a stamp.
  * - Whether a folder's times moved at unlink, rmdir, link and rename, where the reference's did not: tmpfs gives the folder the
  *   stamp of the file, which may be the one that the folder has ({@link isSameOutcome}).
  * - What truncate(2) to the size that a file has does to its times: POSIX moves them, Linux's own file systems do not. Workers
  *   leave such a truncation out.
  * - Set-gid on what is no folder and lacks group execution: whether a change by somebody outside the group drops it,
- *   Linux decides by all of the caller's groups, and FUSE_HANDLE_KILLPRIV_V2 by nothing: it stays.
+ *   Linux decides by all of the caller's groups, and FUSE_HANDLE_KILLPRIV_V2 by nothing: it stays. So this bit is
+ *   compared only where chmod(2) has just set it.
  * - A FIFO's mtime, and its ctime at a write: the kernel's pipes stamp the inodes of all file systems but FUSE's.
  * - The order of directory listings and of extended attributes' names.
  * - Attributes in the `security.` namespace that the system adds by itself (SELinux labels).
@@ -23,8 +24,11 @@ import { crc32 } from 'node:zlib';
 import * as calls from './system-calls.ts';
 
 const STATX_BYTES = 256;
-const DAY_SECONDS = 86_400;
-const nowSeconds = Date.now() / 1000;
+/** The processes of a side start one after the other, and the kernel's clock of ticks is a little late. */
+const EARLIEST_SECONDS = Date.now() / 1000 - 60;
+const CLOCK_SLACK_SECONDS = 1;
+/** How much of a file's beginning, and of its end, is looked at after each operation. */
+const EDGE_BYTES = 128 * 1024;
 const statBuffer = Buffer.alloc(STATX_BYTES);
 const EMPTY = calls.cString('');
 const TYPES = new Map([
@@ -41,6 +45,8 @@ export interface Seen {
   inode: number;
   type: string;
   text: string;
+  /** With the set-gid bit even where it seldom matters. */
+  fullText: string;
   sizeBytes: number;
   mtime: string;
   ctime: string;
@@ -88,12 +94,15 @@ function decode(): Seen {
       ? ` device ${statBuffer.readUInt32LE(128)}:${statBuffer.readUInt32LE(132)}`
       : '';
   const setGidMatters = type === 'dir' || (mode & 0o010) !== 0;
-  const permissions = mode & (setGidMatters ? 0o7777 : 0o5777);
+  const permissions = mode & 0o7777;
+  const rest = `${owner} links ${links}${size}${device}`;
+  const show = (bits: number): string => `${type} ${bits.toString(8)} ${rest}`;
   return {
     inode: uint64(32),
     type,
     sizeBytes,
-    text: `${type} ${permissions.toString(8)} ${owner} links ${links}${size}${device}`,
+    text: show(setGidMatters ? permissions : permissions & 0o5777),
+    fullText: show(permissions),
     atime: time(64),
     ctime: time(96),
     mtime: time(112),
@@ -111,7 +120,9 @@ function time(offset: number): string {
 
 /** `recent` for a time that the file system took from its clock, else the time itself. */
 function showTime(time: string): string {
-  return Math.abs(Number(time) - nowSeconds) < DAY_SECONDS ? 'recent' : time;
+  const seconds = Number(time);
+  const isPast = seconds < Date.now() / 1000 + CLOCK_SLACK_SECONDS;
+  return isPast && seconds > EARLIEST_SECONDS ? 'recent' : time;
 }
 
 /** Attributes as one text, for the whole tree: no moves, since there is nothing before. */
@@ -119,8 +130,12 @@ function showAlone(seen: Seen): string {
   return seen.type === 'fifo' ? seen.text : `${seen.text} mtime ${showTime(seen.mtime)}`;
 }
 
-/** What an operation means for the times that are compared after it. */
-export interface TimeOptions {
+/** What an operation means for what is compared after it. */
+export interface LookOptions {
+  /** Data of files and names in folders, too: the operation may have changed them. */
+  withContents?: boolean;
+  /** The operation has set all permission bits. */
+  allBits?: boolean;
   /** When the file system learns of the change is its own affair. */
   timesAreOpen?: boolean;
   isWrite?: boolean;
@@ -134,45 +149,91 @@ export class Watch {
   readonly #before = new Map<number, Seen>();
   readonly #showMoves: boolean;
 
-  constructor(targets: readonly Target[], showMoves: boolean) {
+  /** `before` is false to look only afterwards, when the operation itself has met whatever the kernel has in its caches. */
+  constructor(targets: readonly Target[], options: { showMoves: boolean; before: boolean }) {
     this.#targets = targets;
-    this.#showMoves = showMoves;
+    this.#showMoves = options.showMoves && options.before;
+    if (!options.before) return;
     for (const target of targets) {
       const seen = look(target);
       if (typeof seen !== 'number') this.#before.set(seen.inode, seen);
     }
   }
 
-  /** One line for each file; the options say which times are compared. */
-  after(options: TimeOptions = {}): string {
-    return this.#targets
-      .map((target) => {
-        const seen = look(target);
-        const text =
-          typeof seen === 'number'
-            ? calls.showResult(seen)
-            : this.#show(seen, options, target.label);
-        return `\n${target.label}: ${text}`;
-      })
-      .join('');
+  /** One line for each file; the options say what is compared. */
+  after(options: LookOptions = {}): string {
+    const shown = new Map<number, string>();
+    // A look at contents moves access times, so it comes after all others.
+    const looks = this.#targets.map((target) => ({ target, seen: look(target) }));
+    const lines = looks.map(({ target, seen }) => {
+      const { label } = target;
+      if (typeof seen === 'number') return `\n${label}: ${calls.showResult(seen)}`;
+      const same = shown.get(seen.inode);
+      // Where an access time was set, it is shown by this name.
+      if (same !== undefined && options.atimeOf !== label) return `\n${label}: same as ${same}`;
+      shown.set(seen.inode, label);
+      return `\n${label}: ${this.#show(seen, options, label)}${contentOf(target, seen, options)}`;
+    });
+    return lines.join('');
   }
 
-  #show(seen: Seen, options: TimeOptions, label: string): string {
+  #show(seen: Seen, options: LookOptions, label: string): string {
+    const text = options.allBits === true ? seen.fullText : seen.text;
     const before = this.#before.get(seen.inode);
     const atime = options.atimeOf === label ? ` atime ${showTime(seen.atime)}` : '';
-    if (options.timesAreOpen === true) return seen.text + atime;
+    if (options.timesAreOpen === true) return text + atime;
     const isFifo = seen.type === 'fifo';
-    if (isFifo && options.isWrite === true) return seen.text + atime;
+    if (isFifo && options.isWrite === true) return text + atime;
     const moved = this.#move(before?.mtime, seen.mtime);
     const mtime = isFifo ? '' : ` mtime ${showTime(seen.mtime)}${moved}`;
-    return `${seen.text}${atime}${mtime} ctime${this.#move(before?.ctime, seen.ctime)}`;
+    return `${text}${atime}${mtime} ctime${this.#move(before?.ctime, seen.ctime)}`;
   }
 
   #move(before: string | undefined, after: string): string {
     if (!this.#showMoves) return '';
     if (before === undefined) return ' new';
-    return before === after ? ' as before' : ' moved';
+    if (before === after) return ' as before';
+    return compareTimes(before, after) < 0 ? ' moved' : ' moved back';
   }
+}
+
+function compareTimes(a: string, b: string): number {
+  const seconds = (time: string): number => Number(time.split('.')[0]);
+  const nanoseconds = (time: string): number => Number(time.split('.')[1]);
+  return seconds(a) - seconds(b) || nanoseconds(a) - nanoseconds(b);
+}
+
+/** Data of a file as it is read, names in a folder; nothing of other targets. */
+function contentOf(target: Target, seen: Seen, options: LookOptions): string {
+  if (options.withContents !== true) return '';
+  const isFolder = target.label.startsWith(FOLDER_LABEL);
+  if (seen.type !== (isFolder ? 'dir' : 'file')) return '';
+  if (target.flags & calls.AT_EMPTY_PATH) return ` data ${edges(target.from, seen.sizeBytes)}`;
+  const fd = calls.openat(target.from, target.path, calls.openFlags(['O_RDONLY']), 0);
+  if (fd < 0) return ` ${calls.showResult(fd)}`;
+  const text = isFolder ? ` names ${names(fd)}` : ` data ${edges(fd, seen.sizeBytes)}`;
+  calls.close(fd);
+  return text;
+}
+
+function names(fd: number): string {
+  const entries = listDirectory(fd);
+  if (typeof entries === 'number') return calls.showResult(entries);
+  return JSON.stringify(entries.map(({ name, type }) => `${name}:${type}`));
+}
+
+/** Checksum of a file's beginning and end. */
+function edges(fd: number, sizeBytes: number): string {
+  const parts = [
+    0,
+    ...(sizeBytes > EDGE_BYTES ? [Math.max(EDGE_BYTES, sizeBytes - EDGE_BYTES)] : []),
+  ];
+  return parts
+    .map((offset) => {
+      const length = calls.pread(fd, chunk, EDGE_BYTES, offset);
+      return length < 0 ? calls.showResult(length) : showBytes(chunk.subarray(0, length));
+    })
+    .join(', ');
 }
 
 const ENTRY_HEADER_BYTES = 19;
@@ -286,6 +347,11 @@ function showInside(place: Buffer, seen: Seen): { text: string; names: string[] 
   }
 }
 
+/** How the names of the folders begin that an operation's files are in. */
+export const FOLDER_LABEL = 'folder of';
+/** What an operation did to mtime and to ctime: before the names, which may be like these words. */
+const TIME_WORDS = /(?<=^[^"]*)( as before| moved)\b/;
+
 /** Operations after which a time may have moved that the reference left; see the file's header. */
 const MAY_MOVE_MORE = new Set(['unlink', 'rmdir', 'link', 'rename']);
 
@@ -293,11 +359,18 @@ const MAY_MOVE_MORE = new Set(['unlink', 'rmdir', 'link', 'rename']);
 export function isSameOutcome(op: string, expected: string, found: string): boolean {
   if (expected === found) return true;
   if (!MAY_MOVE_MORE.has(op) || !expected.startsWith('ok')) return false;
-  const words = found.split(/(as before|moved)/);
+  const [left, right] = [expected.split('\n'), found.split('\n')];
+  return (
+    left.length === right.length && left.every((line, at) => isSameLine(line, right[at] ?? ''))
+  );
+}
+
+function isSameLine(expected: string, found: string): boolean {
+  if (expected === found) return true;
+  if (!expected.startsWith(FOLDER_LABEL)) return false;
+  const words = found.split(TIME_WORDS);
   const same = expected
-    .split(/(as before|moved)/)
-    .map(
-      (word, index) => word === words[index] || (word === 'as before' && words[index] === 'moved'),
-    );
+    .split(TIME_WORDS)
+    .map((word, at) => word === words[at] || (word === ' as before' && words[at] === ' moved'));
   return same.length === words.length && same.every(Boolean);
 }

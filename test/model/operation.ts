@@ -104,18 +104,19 @@ export type Action =
   /** Describes the whole tree. */
   | { op: 'tree' };
 
-export type Operation = { worker: number } & Action;
+/** `watched: false` for an operation before which nobody looks at its files: it meets the kernel's caches as they are. */
+export type Operation = { worker: number; watched?: false } & Action;
 
 /** The operation that ends every script, and by which its last effects are found. */
 export const FINAL_CHECK: Operation = { worker: 0, op: 'tree' };
 
 /** One line, e.g. `w1 open slot 0 "a" O_RDWR|O_CREAT 0644`. */
 export function showOperation(operation: Operation): string {
-  const { worker, op, ...rest } = operation;
+  const { worker, op, watched, ...rest } = operation;
   const words = Object.entries(rest)
     .map(([key, value]) => showArgument(key, value))
     .filter((word) => word !== '');
-  return [`w${worker} ${op}`, ...words].join(' ');
+  return [`w${worker} ${op}`, ...words, ...(watched === false ? ['unwatched'] : [])].join(' ');
 }
 
 function showArgument(key: string, value: unknown): string {
