@@ -161,12 +161,14 @@ const SIMPLER: readonly ((operation: Operation) => Operation)[] = [
   (operation) => withoutInPaths(operation, /^e\//),
   (operation) => withoutInPaths(operation, /\/$/),
   (operation) => ({ ...operation, worker: 0 }),
-  ({ watched: _, ...operation }) => operation as Operation,
-  (operation) => {
-    const entries = Object.entries(operation).filter(([key]) => key !== 'at');
-    return Object.fromEntries(entries) as unknown as Operation;
-  },
+  (operation) => without(operation, 'watched'),
+  (operation) => without(operation, 'at'),
 ];
+
+function without(operation: Operation, field: string): Operation {
+  const entries = Object.entries(operation).filter(([key]) => key !== field);
+  return Object.fromEntries(entries) as unknown as Operation;
+}
 
 function withoutInPaths(operation: Operation, part: RegExp): Operation {
   return {
