@@ -131,7 +131,7 @@ function makeParts({ features, blockSizeBytes }: GeneratorOptions) {
     offset: offsets(blockSizeBytes),
     length: lengths(blockSizeBytes),
     follow: fc.boolean(),
-    time: times(features),
+    time: times(),
     owner: owners(),
   };
 }
@@ -146,7 +146,7 @@ function paths(
   features: Features,
   likely: readonly string[] = [...FILES, ...FOLDERS],
 ): fc.Arbitrary<string> {
-  const odd = [...ODD_NAMES, ...(features.nonUtf8Names ? BYTE_NAMES : [])];
+  const odd = [...ODD_NAMES, ...BYTE_NAMES];
   const name = fc.oneof(
     { weight: 30, arbitrary: fc.constantFrom(...likely) },
     { weight: 4, arbitrary: fc.constantFrom(...FILES, ...FOLDERS) },
@@ -208,13 +208,11 @@ function owners(): fc.Arbitrary<{ uid: number; gid: number }> {
 }
 
 /** Times far from now, so that they are told from those that the file system takes from its clock. */
-function times(features: Features): fc.Arbitrary<TimeValue> {
-  const seconds: TimeValue['seconds'][] = [1_000_000_000, 1, 0, 4_000_000_000, -1, 'now'];
+function times(): fc.Arbitrary<TimeValue> {
+  const seconds: TimeValue['seconds'][] = [1_000_000_000, 1, 0, 4_000_000_000, -1, 'now', 'omit'];
   return fc.record({
-    seconds: fc.constantFrom(...seconds, ...(features.singleTimes ? ['omit' as const] : [])),
-    nanoseconds: features.nanoseconds
-      ? fc.constantFrom(0, 1, 999_999_999, 123_456_789)
-      : fc.constant(0),
+    seconds: fc.constantFrom(...seconds),
+    nanoseconds: fc.constantFrom(0, 1, 999_999_999, 123_456_789),
   });
 }
 
@@ -280,20 +278,14 @@ function fileActions(parts: Parts, features: Features): Weighted[] {
     choice(2, 'fstat', { slot }),
     choice(5, 'list', { slot: folderSlot }),
     choice(2, 'forgetPages', { slot }),
-    ...(features.mappings
-      ? [
-          choice(2, 'mapWrite', { slot, length, offset, fill }),
-          choice(1, 'mapRead', { slot, length, offset }),
-        ]
-      : []),
+    choice(2, 'mapWrite', { slot, length, offset, fill }),
+    choice(1, 'mapRead', { slot, length, offset }),
   ];
 }
 
 function nameActions(parts: Parts, features: Features): Weighted[] {
   const { path, folderPath, filePath, at, mode, follow } = parts;
-  const flag = features.renameFlags
-    ? fc.constantFrom('plain', 'plain', 'noreplace', 'exchange')
-    : fc.constant('plain');
+  const flag = fc.constantFrom('plain', 'plain', 'noreplace', 'exchange');
   const device = features.users ? (['null'] as const) : [];
   const type = fc.constantFrom('fifo', 'file', 'socket', ...device);
   const target = fc.oneof(path, fc.constant('z'.repeat(1000)));
@@ -310,7 +302,7 @@ function nameActions(parts: Parts, features: Features): Weighted[] {
     choice(6, 'link', { path: filePath, to: path, follow, at }),
     choice(5, 'symlink', { path, target, at }),
     choice(2, 'readlink', { path, at }),
-    ...(features.specialFiles ? [choice(2, 'mknod', { path: filePath, type, mode, at })] : []),
+    choice(2, 'mknod', { path: filePath, type, mode, at }),
   ];
 }
 

@@ -14,6 +14,8 @@ import {
   openFlags,
   close,
   pwrite,
+  removexattr,
+  setxattr,
 } from './system-calls.ts';
 import { Side } from './side.ts';
 import type { Sides } from './comparison.ts';
@@ -35,6 +37,7 @@ export async function openPlaces(mount: Mount): Promise<Places> {
   const features = {
     ...ALL_FEATURES,
     users: isRoot,
+    xattrs: hasXattrs(reference),
     directIo: takesDirectIo(join(reference, 'probe')),
   };
   const common = { users: features.users, showMoves: stampsAreFine(reference) };
@@ -75,6 +78,12 @@ export function stampsAreFine(path: string): boolean {
     stamps.add(buffer.toString('hex', 96, 108));
   }
   return stamps.size === CHANGES;
+}
+
+/** Whether files and folders take `user.` attributes: a tmpfs does from Linux 6.6 on. */
+export function hasXattrs(path: string): boolean {
+  const [place, name] = [cString(path), cString('user.probe')];
+  return setxattr(place, name, Buffer.from('1'), 1, 0) === 0 && removexattr(place, name) === 0;
 }
 
 /** Whether O_DIRECT is accepted, and for any offset and length, as on the mount. */
