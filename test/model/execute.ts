@@ -10,6 +10,7 @@ import {
   NO_DESCRIPTOR,
   type Slots,
 } from './perform.ts';
+import { aftermath, type Fault } from './fault.ts';
 import { describeTree, FOLDER_LABEL, type Target, targetAt, targetOf, Watch } from './observe.ts';
 import type { Operation } from './operation.ts';
 import * as calls from './system-calls.ts';
@@ -21,6 +22,7 @@ export interface ExecutorOptions {
   showMoves: boolean;
   /** This side's file system has something of its own to forget. */
   forgetsNames: boolean;
+  fault: Fault | undefined;
 }
 
 /** Operations after which contents need no look. */
@@ -80,6 +82,8 @@ export class Executor {
         ? actOnPath(operation, { from, slots: this.#slots, path: (text) => this.#path(text) })
         : actOnDescriptor(operation, this.#slots);
     if (result === NO_DESCRIPTOR) return result;
+    const more = aftermath(this.#options.fault, operation);
+    if (more?.op === 'pwrite') actOnDescriptor(more, this.#slots);
     return (
       result +
       watch.after({

@@ -5,7 +5,7 @@
  * Arguments: a WorkerSetup as JSON.
  */
 import { readSync, writeSync } from 'node:fs';
-import { distort, type Fault } from './fault.ts';
+import { distort, type Fault, misreport } from './fault.ts';
 import { Executor } from './execute.ts';
 import type { Operation } from './operation.ts';
 import { clearFolder } from './clear-folder.ts';
@@ -57,7 +57,10 @@ function answer(batch: Batch): string[] {
     calls.mkdirat(calls.AT_FDCWD, calls.cString(`${root}${START}`), 0o777);
   }
   if (batch.reset === true) executor.reset();
-  return batch.operations.map((operation) => executor.run(distort(setup.fault, operation)));
+  return batch.operations.map((operation) => {
+    const told = executor.run(distort(setup.fault, operation));
+    return misreport(setup.fault, operation, told);
+  });
 }
 
 const input = Buffer.alloc(READ_BYTES);
