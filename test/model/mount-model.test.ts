@@ -4,7 +4,7 @@
  * run more of them, and how to run a failure again.
  */
 import type { ExecutionContext } from 'ava';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { mountTest } from '../support/mount.ts';
@@ -87,6 +87,17 @@ async function explore(t: ExecutionContext, places: Places, blockSizeBytes: numb
   }
   t.log(progress.summary());
   t.true(progress.done > 0);
+  const found =
+    path === undefined
+      ? `no difference in ${progress.done} operations`
+      : 'the script at this path does not differ, or not any more';
+  tell(`Blocks of ${blockSizeBytes} bytes: ${found}.`);
+}
+
+/** To `npm run test:model`, which repeats it at its end. */
+function tell(line: string): void {
+  const file = process.env['IMSSFS_MODEL_FINDINGS'];
+  if (file !== undefined) appendFileSync(file, `${line}\n`);
 }
 
 function report(failure: Failure, sides: Sides, blockSizeBytes: number): string {
@@ -119,6 +130,7 @@ async function replay(t: ExecutionContext, sides: Sides, file: string): Promise<
   const script = JSON.parse(readFileSync(file, 'utf8')) as Operation[];
   if ((await compare(sides, script)) === undefined) {
     t.pass('The script goes the same way on both sides');
+    tell('The script does not differ, or not any more.');
     return;
   }
   const shortest = await minimize(sides, script);

@@ -3,6 +3,9 @@
  * The run itself is the ava test beside this file, which sees to mounts and daemons.
  */
 import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
@@ -58,19 +61,38 @@ function main(): void {
     console.log(HELP);
     return;
   }
+  const folder = mkdtempSync(join(tmpdir(), 'imssfs-model-run-'));
+  const findings = join(folder, 'findings');
   const ava = spawn('npx', ['ava', '--timeout=30m', TEST], {
     cwd: ROOT,
-    env: { ...process.env, IMSSFS_TEST_ON: 'kernel', IMSSFS_MODEL_PROGRESS: '1', ...environment },
+    env: {
+      ...process.env,
+      IMSSFS_TEST_ON: 'kernel',
+      IMSSFS_MODEL_PROGRESS: '1',
+      IMSSFS_MODEL_FINDINGS: findings,
+      ...environment,
+    },
     stdio: 'inherit',
   });
   ava.on('exit', (status, signal) => {
-    console.log(
-      status === 0
-        ? 'No difference was found.'
-        : `The model test failed (${signal ?? `status ${String(status)}`}); see above.`,
-    );
-    process.exitCode = status ?? 1;
+    const found = readFindings(findings);
+    rmSync(folder, { recursive: true, force: true });
+    if (status !== 0) {
+      console.log(`The model test failed (${signal ?? `status ${String(status)}`}); see above.`);
+    } else {
+      console.log(found === '' ? 'Nothing was compared: the test was left out.' : found);
+    }
+    process.exitCode = found === '' ? (status ?? 1) || 1 : (status ?? 1);
   });
+}
+
+/** What the test has to say of its comparisons, a line each; empty if it made none. */
+function readFindings(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trimEnd();
+  } catch {
+    return '';
+  }
 }
 
 try {
