@@ -119,7 +119,7 @@ test.serial('a script that differed only once is told with what it showed then',
     const script: Operation[] = [{ worker: 0, op: 'umask', mask: 0o22 }];
     const once = { index: 0, expected: 'ok', found: 'EIO' };
     const error = await t.throwsAsync(minimize(sides, script, once));
-    t.regex(error?.message ?? '', /w0 umask 0022\n[^]*right: ok\n[^]*wrong: EIO/);
+    t.regex(error.message, /w0 umask 0022\n[^]*right: ok\n[^]*wrong: EIO/);
   });
 });
 
