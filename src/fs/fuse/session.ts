@@ -196,10 +196,16 @@ export class Session {
   }
 
   #forget(nodeid: number, count: number): void {
+    if (this.#vfs.isShutDown) return;
     this.#vfs.references.forget(toInode(this.#context, nodeid), count);
   }
 
   #dispatch(request: Request): void {
+    if (this.#vfs.isShutDown) {
+      // Detached while in use, and told to end all the same: the stores are being closed.
+      this.#send(request.header, [errorReply(request.header.unique, Errno.EIO)]);
+      return;
+    }
     const task = operationFor(this.#context, request, this.#payload);
     if (task === undefined) {
       this.#refuse(request, new FsError('ENOSYS'));

@@ -17,6 +17,7 @@ import type { PayloadSource } from '../../../../src/fs/fuse/session.ts';
 import type { InodeId } from '../../../../src/ids.ts';
 import { InvariantError } from '../../../../src/invariant.ts';
 import type { MetaStore } from '../../../../src/meta/store.ts';
+import { runSync } from '../../../../src/task.ts';
 import { FakeKernel, structOf, writeInput } from '../../../support/fake-kernel.ts';
 import { replacing, type TestStoreOptions, withStores } from '../../../support/stores.ts';
 
@@ -395,6 +396,18 @@ test('a broken invariant ends the session with its cause', async (t) => {
     const kernel = new FakeKernel(vfs);
     kernel.send('LOOKUP', { names: ['x'] });
     t.deepEqual(kernel.events, ['failed InvariantError: impossible']);
+  });
+});
+
+test('a session whose file system is being closed answers EIO and touches nothing', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const kernel = new FakeKernel(vfs);
+    const { nodeid } = kernel.create('file');
+    runSync(vfs.shutdown());
+    t.is(kernel.call('GETATTR').errno, Errno.EIO);
+    t.is(kernel.call('STATFS').errno, Errno.EIO);
+    kernel.send('FORGET', { nodeid, input: { nlookup: 1 } });
+    t.deepEqual(kernel.events, []);
   });
 });
 
