@@ -27,6 +27,8 @@ import { mountOptionsOf } from '../support/processes.ts';
 import { sh, shFails } from '../support/run.ts';
 import { ALICE } from '../support/users.ts';
 
+// Never where the package can be had and nobody chose engines: then a package that does not load fails the suite
+// (whyNoFuseNative). Elsewhere one skipped line says that nothing below has run, and why.
 if (!engines.includes('fuse-native')) {
   test.skip(`fuse-native is not tested: ${whyNoFuseNative ?? 'IMSSFS_TEST_ON leaves it out'}`, (t) => {
     t.fail();
