@@ -60,11 +60,13 @@ measure('lookup of nothing', count, () => {
     // Expected.
   }
 });
-const upTo = store.lastSequence(parent);
-let page = 0 as EntrySequence;
+let after = 0 as EntrySequence;
 const start = performance.now();
-while (page < upTo)
-  page = store.list(parent, { after: page, upTo, limit: 512 }).at(-1)?.sequence ?? upTo;
+for (let upTo: EntrySequence | undefined; upTo === undefined || after < upTo;) {
+  const page = store.list(parent, { after, upTo, limit: 512, withRecords: false });
+  ({ upTo } = page);
+  after = page.entries.at(-1)?.sequence ?? upTo;
+}
 const listMs = performance.now() - start;
 console.log(`list: ${Math.round((count / listMs) * 1000).toLocaleString('en')} entries/s`);
 measure('setAttributes', count / 10, (index) =>

@@ -9,6 +9,7 @@ import type { BlockIndex, BlockPlace } from './block-index.ts';
 import { Field, type DatasetTable } from './dataset-table.ts';
 import type { DeferredFrees } from './deferred-frees.ts';
 import type { LeaseDesk } from './lease.ts';
+import type { Life } from './life.ts';
 import type { SlotAllocator, SlotRef } from './slab.ts';
 import { reserveOrFail } from './no-memory.ts';
 import { StaleGenerationError, type DatasetView, type Payload } from './store.ts';
@@ -38,6 +39,7 @@ export class DataStore {
   readonly #slots: SlotAllocator;
   readonly #leases: LeaseDesk;
   readonly #deferred: DeferredFrees;
+  readonly #life: Life;
 
   constructor(parts: {
     table: DatasetTable;
@@ -45,22 +47,25 @@ export class DataStore {
     slots: SlotAllocator;
     leases: LeaseDesk;
     deferred: DeferredFrees;
+    life: Life;
   }) {
     this.#table = parts.table;
     this.#index = parts.index;
     this.#slots = parts.slots;
     this.#leases = parts.leases;
     this.#deferred = parts.deferred;
+    this.#life = parts.life;
   }
 
   read(view: DatasetView, block: BlockNumber, range: { offset: number; length: number }): Buffer[] {
     const { offset, length } = range;
     invariant(
-      offset >= 0 && length >= 0 && offset + length <= view.blockSizeBytes,
+      offset >= 0 && length >= 0 && offset + length <= view.layout.blockSizeBytes,
       'a read stays within its block',
     );
     if (length === 0) return [];
     const place = this.#locate(view, block);
+    if (place === 0) this.#life.requireBlock(view, block);
     const valid = place === 0 ? 0 : Math.min(this.#index.storedAt(place) - offset, length);
     const slices = valid > 0 ? [this.#slice(this.#index.slotAt(place), offset, valid)] : [];
     if (valid < length) pushZeros(slices, length - Math.max(0, valid));
@@ -70,10 +75,14 @@ export class DataStore {
   write(view: DatasetView, write: BlockWrite): { storedDelta: number } {
     const { offset, payload } = write;
     const end = offset + payload.bytes.length;
-    invariant(offset >= 0 && end <= view.blockSizeBytes, 'a write stays within its block');
+    invariant(offset >= 0 && end <= view.layout.blockSizeBytes, 'a write stays within its block');
     const place = this.#locate(view, write.block);
     if (end > offset) {
-      if (place === 0) this.#reserve(view.inode);
+      if (place === 0) {
+        // Part of a block cannot stand for one that may be lost: the rest would read as zeros.
+        if (end - offset < view.layout.blockSizeBytes) this.#life.requireBlock(view, write.block);
+        this.#reserve(view.inode);
+      }
       const stored = this.#adopt(view, place, write) || this.#copy(view, place, write);
       if (!stored) throw new FsError('ENOSPC', 'the block store is full');
     }
@@ -149,7 +158,8 @@ export class DataStore {
   #adopt(view: DatasetView, place: BlockPlace, write: BlockWrite): boolean {
     const { payload, offset, block } = write;
     const { length } = payload.bytes;
-    if (payload.lease === undefined || offset !== 0 || length !== view.blockSizeBytes) return false;
+    if (payload.lease === undefined || offset !== 0 || length !== view.layout.blockSizeBytes)
+      return false;
     const credit = place === 0 ? 0 : this.#slots.slotBytes(this.#index.slotAt(place));
     const ref = this.#leases.adopt(payload, credit);
     if (ref === 0) return false;
@@ -164,7 +174,7 @@ export class DataStore {
     const { bytes } = payload;
     const end = offset + bytes.length;
     if (place === 0) {
-      const ref = this.#slots.allocate(this.#slots.sizes.fit(end, view.blockSizeBytes), 0);
+      const ref = this.#slots.allocate(this.#slots.sizes.fit(end, view.layout.blockSizeBytes), 0);
       if (ref === 0) return false;
       this.#fill(ref, 0, { offset, bytes });
       this.#insert(view, block, { ref, storedBytes: end });
@@ -181,7 +191,7 @@ export class DataStore {
       }
       return true;
     }
-    const larger = this.#allocateLarger(ref, end, view.blockSizeBytes);
+    const larger = this.#allocateLarger(ref, end, view.layout.blockSizeBytes);
     if (larger === 0) return false;
     if (offset > 0) this.#move(ref, larger, Math.min(stored, offset));
     this.#fill(larger, stored, { offset, bytes });
@@ -253,7 +263,8 @@ export class DataStore {
 
   /** Discards what lies beyond the view's truncation. */
   #cut(row: number, view: DatasetView): void {
-    const { truncatedBytes, blockSizeBytes } = view;
+    const { truncatedBytes } = view;
+    const { blockSizeBytes } = view.layout;
     if (this.#table.get(row, Field.COUNT) === 0) return;
     if (truncatedBytes === 0) {
       const stored = this.#table.get(row, Field.STORED);
@@ -280,7 +291,7 @@ export class DataStore {
     this.#countStored(row, tail - this.#index.storedAt(place));
     this.#index.replace(place, ref, tail);
     const { sizes } = this.#slots;
-    const sizeClass = sizes.fit(tail, view.blockSizeBytes);
+    const sizeClass = sizes.fit(tail, view.layout.blockSizeBytes);
     const slotBytes = this.#slots.slotBytes(ref);
     if ((sizes.slotBytes[sizeClass] as number) * 2 > slotBytes) return;
     const smaller = this.#slots.allocate(sizeClass, slotBytes);

@@ -9,7 +9,13 @@ import { Field, type DatasetTable } from './dataset-table.ts';
 import * as inner from './inner.ts';
 import { reserveOrFail } from './no-memory.ts';
 import type { SlotAllocator, SlotRef } from './slab.ts';
-import type { DataAttributes, InnerSeed, XattrMode } from './store.ts';
+import {
+  type DataAttributes,
+  type InnerSeed,
+  type Truncation,
+  UnconfirmedTruncationError,
+  type XattrMode,
+} from './store.ts';
 
 /** EFBIG unless offsets up to `sizeBytes` are exact numbers. */
 function checkSize(sizeBytes: number): void {
@@ -47,6 +53,10 @@ export class InnerStore {
     return inner.readAttributes(this.#slots.slabOf(ref).view, this.#slots.offsetOf(ref));
   }
 
+  has(inode: InodeId): boolean {
+    return this.#find(inode) !== 0;
+  }
+
   read(inode: InodeId): DataAttributes | undefined {
     const ref = this.#find(inode);
     if (ref === 0) return undefined;
@@ -81,19 +91,31 @@ export class InnerStore {
   }
 
   /** From now on data requests of the generations before are stale here. */
-  truncate(inode: InodeId, sizeBytes: number): DataAttributes {
+  truncate(inode: InodeId, truncation: Truncation): DataAttributes {
+    const { sizeBytes, confirmedGeneration, onlyIfSizeBytes } = truncation;
     checkSize(sizeBytes);
     const ref = this.#need(inode);
     const { view } = this.#slots.slabOf(ref);
     const at = this.#slots.offsetOf(ref);
+    const before = inner.readAttributes(view, at);
+    if (onlyIfSizeBytes !== undefined && before.sizeBytes !== onlyIfSizeBytes) return before;
+    if (before.generation !== confirmedGeneration && inner.isUnconfirmed(view, at)) {
+      throw new UnconfirmedTruncationError(before);
+    }
     inner.writeSize(view, at, sizeBytes);
-    const generation = inner.raiseGeneration(view, at, sizeBytes);
+    const generation = inner.raiseGeneration(view, at, Math.min(before.sizeBytes, sizeBytes));
     const row = this.#table.find(inode);
     if (generation > this.#table.get(row, Field.KNOWN)) {
       this.#table.set(row, Field.KNOWN, generation);
     }
     this.#dataChanged(view, at);
     return inner.readAttributes(view, at);
+  }
+
+  confirmTruncation(inode: InodeId, generation: number): void {
+    const ref = this.#need(inode);
+    const { view } = this.#slots.slabOf(ref);
+    inner.confirmGeneration(view, this.#slots.offsetOf(ref), generation);
   }
 
   setTimes(inode: InodeId, times: { atime?: Timespec; mtime?: Timespec }): DataAttributes {

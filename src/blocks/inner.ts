@@ -14,7 +14,8 @@ export const InnerField = {
   MODE: 24,
   UID: 28,
   GID: 32,
-  PAD: 36,
+  /** Padding in `struct stat`: 1 while the latest truncation is not known to be carried out everywhere. */
+  UNCONFIRMED: 36,
   RDEV: 40,
   SIZE: 48,
   BLKSIZE: 56,
@@ -162,12 +163,23 @@ export function raiseDataVersion(view: DataView, at: number): void {
   writeNumber(view, at + InnerField.DATA_VERSION, version + 1);
 }
 
-/** Records a truncation to `sizeBytes`; returns its generation. */
-export function raiseGeneration(view: DataView, at: number, sizeBytes: number): number {
+/** Records a truncation that cuts at `cutBytes`, not confirmed yet; returns its generation. */
+export function raiseGeneration(view: DataView, at: number, cutBytes: number): number {
   const generation = readNumber(view, at + InnerField.GENERATION) + 1;
   writeNumber(view, at + InnerField.GENERATION, generation);
-  writeNumber(view, at + InnerField.TRUNCATED, sizeBytes);
+  writeNumber(view, at + InnerField.TRUNCATED, cutBytes);
+  view.setUint32(at + InnerField.UNCONFIRMED, 1, true);
   return generation;
+}
+
+/** Truncation `generation` has been carried out everywhere; nothing happens if there was a later one. */
+export function confirmGeneration(view: DataView, at: number, generation: number): void {
+  if (readNumber(view, at + InnerField.GENERATION) !== generation) return;
+  view.setUint32(at + InnerField.UNCONFIRMED, 0, true);
+}
+
+export function isUnconfirmed(view: DataView, at: number): boolean {
+  return view.getUint32(at + InnerField.UNCONFIRMED, true) !== 0;
 }
 
 /** How long the block is, target and extended attributes included. */

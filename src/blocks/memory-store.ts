@@ -4,6 +4,8 @@
  */
 import type { Clock, Timespec } from '../clock.ts';
 import type { BlockIndex as BlockNumber, InodeId } from '../ids.ts';
+import { FsError } from '../errno.ts';
+import type { Dataset } from '../layout.ts';
 import type { Stat } from '../stat.ts';
 import { BlockIndex } from './block-index.ts';
 import { DataStore } from './data-store.ts';
@@ -11,6 +13,7 @@ import { DatasetTable } from './dataset-table.ts';
 import { DeferredFrees } from './deferred-frees.ts';
 import { InnerStore } from './inner-store.ts';
 import { LeaseDesk } from './lease.ts';
+import { Life } from './life.ts';
 import { SlotAllocator, type MemoryReport } from './slab.ts';
 import type { MemorySource } from './page-runs.ts';
 import type {
@@ -21,6 +24,7 @@ import type {
   DatasetView,
   InnerSeed,
   Payload,
+  Truncation,
   XattrMode,
 } from './store.ts';
 
@@ -42,6 +46,7 @@ export class MemoryBlockStore implements BlockStore {
   readonly #leases: LeaseDesk;
   readonly #inner: InnerStore;
   readonly #data: DataStore;
+  readonly #life = new Life();
 
   constructor(options: MemoryBlockStoreOptions) {
     const table = this.#table;
@@ -57,67 +62,110 @@ export class MemoryBlockStore implements BlockStore {
     this.#deferred = deferred;
     this.#leases = leases;
     this.#inner = new InnerStore({ table, slots, clock: options.clock });
-    this.#data = new DataStore({ table, index, slots, leases, deferred });
+    this.#data = new DataStore({ table, index, slots, leases, deferred, life: this.#life });
   }
 
-  createInner(inode: InodeId, seed: InnerSeed): DataAttributes {
-    return this.#inner.create(inode, seed);
+  /** Epoch of the server map at which this memory came to life, empty; see {@link Life}. */
+  set bornEpoch(epoch: number) {
+    this.#life.bornEpoch = epoch;
   }
 
-  readInner(inode: InodeId): DataAttributes | undefined {
-    return this.#inner.read(inode);
+  createInner(dataset: Dataset, seed: InnerSeed): DataAttributes {
+    return this.#inner.create(dataset.inode, seed);
   }
 
-  noteWrite(inode: InodeId, change: { endBytes: number; storedDelta: number }): DataAttributes {
-    return this.#inner.noteWrite(inode, change);
+  readInner(dataset: Dataset): DataAttributes | undefined {
+    const found = this.#inner.read(dataset.inode);
+    if (found === undefined) this.#life.requireBlock(dataset, 0);
+    return found;
   }
 
-  reserveAppend(inode: InodeId, lengthBytes: number): { offset: number } {
-    return this.#inner.reserveAppend(inode, lengthBytes);
+  readInners(datasets: readonly Dataset[]): (DataAttributes | FsError | undefined)[] {
+    return datasets.map((dataset) => {
+      try {
+        return this.readInner(dataset);
+      } catch (error) {
+        if (error instanceof FsError) return error;
+        throw error;
+      }
+    });
   }
 
-  truncate(inode: InodeId, sizeBytes: number): DataAttributes {
-    return this.#inner.truncate(inode, sizeBytes);
+  noteWrite(
+    dataset: Dataset,
+    change: { endBytes: number; storedDelta: number },
+    seed?: InnerSeed,
+  ): DataAttributes {
+    this.#bear(dataset, seed);
+    return this.#inner.noteWrite(dataset.inode, change);
   }
 
-  setTimes(inode: InodeId, times: { atime?: Timespec; mtime?: Timespec }): DataAttributes {
-    return this.#inner.setTimes(inode, times);
+  reserveAppend(dataset: Dataset, lengthBytes: number, seed?: InnerSeed): { offset: number } {
+    this.#bear(dataset, seed);
+    return this.#inner.reserveAppend(dataset.inode, lengthBytes);
   }
 
-  touchAtime(inode: InodeId, atime: Timespec): void {
-    this.#inner.touchAtime(inode, atime);
+  truncate(dataset: Dataset, truncation: Truncation, seed?: InnerSeed): DataAttributes {
+    this.#bear(dataset, seed);
+    return this.#inner.truncate(dataset.inode, truncation);
   }
 
-  copyStat(inode: InodeId, stat: Stat): void {
-    this.#inner.copyStat(inode, stat);
+  confirmTruncation(dataset: Dataset, generation: number): void {
+    this.#bear(dataset, undefined);
+    this.#inner.confirmTruncation(dataset.inode, generation);
   }
 
-  getXattr(inode: InodeId, name: Buffer): Buffer {
-    return this.#inner.getXattr(inode, name);
+  /** Sees to it that there is a block 0: made of the seed if need be. EIO if it was lost. */
+  #bear(dataset: Dataset, seed: InnerSeed | undefined): void {
+    if (seed !== undefined) this.#inner.create(dataset.inode, seed);
+    else if (!this.#inner.has(dataset.inode)) this.#life.requireBlock(dataset, 0);
   }
 
-  setXattr(inode: InodeId, name: Buffer, value: Buffer, mode: XattrMode): void {
-    this.#inner.setXattr(inode, { name, value, mode });
+  setTimes(dataset: Dataset, times: { atime?: Timespec; mtime?: Timespec }): DataAttributes {
+    this.#bear(dataset, undefined);
+    return this.#inner.setTimes(dataset.inode, times);
   }
 
-  listXattr(inode: InodeId): Buffer[] {
-    return this.#inner.listXattr(inode);
+  touchAtime(dataset: Dataset, atime: Timespec): void {
+    this.#bear(dataset, undefined);
+    this.#inner.touchAtime(dataset.inode, atime);
   }
 
-  removeXattr(inode: InodeId, name: Buffer): void {
-    this.#inner.removeXattr(inode, name);
+  copyStat(dataset: Dataset, stat: Stat): void {
+    this.#inner.copyStat(dataset.inode, stat);
   }
 
-  readTarget(inode: InodeId): Buffer {
-    return this.#inner.readTarget(inode);
+  getXattr(dataset: Dataset, name: Buffer): Buffer {
+    this.#bear(dataset, undefined);
+    return this.#inner.getXattr(dataset.inode, name);
+  }
+
+  setXattr(dataset: Dataset, name: Buffer, value: Buffer, mode: XattrMode): void {
+    this.#bear(dataset, undefined);
+    this.#inner.setXattr(dataset.inode, { name, value, mode });
+  }
+
+  listXattr(dataset: Dataset): Buffer[] {
+    this.#bear(dataset, undefined);
+    return this.#inner.listXattr(dataset.inode);
+  }
+
+  removeXattr(dataset: Dataset, name: Buffer): void {
+    this.#bear(dataset, undefined);
+    this.#inner.removeXattr(dataset.inode, name);
+  }
+
+  readTarget(dataset: Dataset): Buffer {
+    this.#bear(dataset, undefined);
+    return this.#inner.readTarget(dataset.inode);
   }
 
   readBlock(
     view: DatasetView,
     block: BlockNumber,
     range: { offset: number; length: number },
-  ): Buffer[] {
-    return this.#data.read(view, block, range);
+  ): { slices: Buffer[] } {
+    return { slices: this.#data.read(view, block, range) };
   }
 
   writeBlock(

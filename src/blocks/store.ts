@@ -1,9 +1,12 @@
 /**
- * The contract between the file system and block storage, one block server's worth of it. Block 0 of a dataset
- * is its inner metadata, changed only by the atomic operations here; blocks 1…n are data.
+ * The contract between the file system and block storage. Block 0 of a dataset is its inner metadata, changed only by
+ * the atomic operations here; blocks 1…n are data. One server's memory, a server behind the net, and all servers of a
+ * file system together implement the same interface.
  */
 import type { Timespec } from '../clock.ts';
+import type { FsError } from '../errno.ts';
 import type { BlockIndex, InodeId } from '../ids.ts';
+import type { Dataset } from '../layout.ts';
 import type { MaybePromise } from '../task.ts';
 import type { Stat } from '../stat.ts';
 
@@ -20,7 +23,7 @@ export interface DataAttributes {
   dataVersion: number;
   /** Raised by every truncation. */
   generation: number;
-  /** Size that the latest truncation cut to. */
+  /** Where the latest truncation cut: the smaller of the sizes before and after it. */
   truncatedBytes: number;
 }
 
@@ -33,12 +36,10 @@ export interface InnerSeed {
 }
 
 /**
- * Names a dataset in a data request. A server that knows a lower generation first discards what lies beyond
+ * A dataset as a data request addresses it. A server that knows a lower generation first discards what lies beyond
  * `truncatedBytes`; one that knows a higher one refuses with {@link StaleGenerationError}.
  */
-export interface DatasetView {
-  readonly inode: InodeId;
-  readonly blockSizeBytes: number;
+export interface DatasetView extends Dataset {
   readonly generation: number;
   readonly truncatedBytes: number;
 }
@@ -46,6 +47,20 @@ export interface DatasetView {
 /** The request's truncate generation is older than the server's: read block 0 again and retry. */
 export class StaleGenerationError extends Error {
   override name = 'StaleGenerationError';
+}
+
+/**
+ * An earlier truncation has not been confirmed: its client may have died before every server had discarded. Discard
+ * as of `attributes` on all servers, then repeat the truncation with that generation as confirmed.
+ */
+export class UnconfirmedTruncationError extends Error {
+  override name = 'UnconfirmedTruncationError';
+  readonly attributes: DataAttributes;
+
+  constructor(attributes: DataAttributes) {
+    super(`truncation ${attributes.generation} is not confirmed`);
+    this.attributes = attributes;
+  }
 }
 
 /** A free block of a store that its holder may fill, and the store may then adopt without a copy. */
@@ -65,6 +80,17 @@ export interface Payload {
   readonly lease?: BlockLease | undefined;
 }
 
+/** Bytes that were read. */
+export interface BlockData {
+  /**
+   * Slices of exactly the length that was asked for. A local store's are views of its memory, valid until its next
+   * mutation: use them in the same turn.
+   */
+  readonly slices: Buffer[];
+  /** Set where the slices lie in memory that is used again: call it once they have been used. */
+  readonly release?: (() => void) | undefined;
+}
+
 /** Capacity and use in bytes of stored blocks (block 0s included). */
 export interface BlockUsage {
   capacityBytes: number;
@@ -75,58 +101,86 @@ export interface BlockUsage {
 /** How setxattr(2) treats a name that exists (CREATE: EEXIST) or does not (REPLACE: ENODATA). */
 export type XattrMode = 'either' | 'create' | 'replace';
 
+/** What a truncation is asked for. */
+export interface Truncation {
+  readonly sizeBytes: number;
+  /** Generation whose cut the caller knows to be discarded on all servers; 0 if it knows of none. */
+  readonly confirmedGeneration: number;
+  /** Cut only if this is the size; otherwise nothing happens. Takes back the end of a reserved range. */
+  readonly onlyIfSizeBytes?: number | undefined;
+}
+
 /**
  * All methods may fail with FsError EIO (server dead, block lost); those that store, with ENOSPC, after which
- * nothing has changed.
+ * nothing has changed. Methods that change block 0 and take a `seed` write block 0 first where there is none;
+ * without one, ENOENT (no block 0) is a caller's bug.
  */
 export interface BlockStore {
   /** Writes block 0 for the first time; if it exists, changes nothing. Returns what it holds. */
-  createInner(inode: InodeId, seed: InnerSeed): MaybePromise<DataAttributes>;
-  /** Block 0's attributes, or undefined for a dataset without a block 0. */
-  readInner(inode: InodeId): MaybePromise<DataAttributes | undefined>;
+  createInner(dataset: Dataset, seed: InnerSeed): MaybePromise<DataAttributes>;
+  /** Block 0's attributes, or undefined for a dataset without a block 0. EIO if it was lost with its server. */
+  readInner(dataset: Dataset): MaybePromise<DataAttributes | undefined>;
+  /**
+   * {@link readInner} for many; one message per server where servers are remote. An FsError stands for a dataset that
+   * failed.
+   */
+  readInners(datasets: readonly Dataset[]): MaybePromise<(DataAttributes | FsError | undefined)[]>;
   /**
    * Data has been written: size becomes at least `endBytes`, `storedBytes` changes by `storedDelta`, mtime and
-   * ctime become now, the data version rises. ENOENT (no block 0) is a caller's bug.
+   * ctime become now, the data version rises.
    */
   noteWrite(
-    inode: InodeId,
+    dataset: Dataset,
     change: { endBytes: number; storedDelta: number },
+    seed?: InnerSeed,
   ): MaybePromise<DataAttributes>;
   /** Moves the size up by `lengthBytes` and returns the old size: where the appended bytes belong. EFBIG. */
-  reserveAppend(inode: InodeId, lengthBytes: number): MaybePromise<{ offset: number }>;
-  /** Sets the size, raises generation and data version. Data beyond is discarded by the data servers. EFBIG. */
-  truncate(inode: InodeId, sizeBytes: number): MaybePromise<DataAttributes>;
+  reserveAppend(
+    dataset: Dataset,
+    lengthBytes: number,
+    seed?: InnerSeed,
+  ): MaybePromise<{ offset: number }>;
+  /**
+   * Sets the size, raises generation and data version. Data beyond the cut is then to be discarded by all data
+   * servers ({@link discard}), and that confirmed. EFBIG, {@link UnconfirmedTruncationError}.
+   */
+  truncate(
+    dataset: Dataset,
+    truncation: Truncation,
+    seed?: InnerSeed,
+  ): MaybePromise<DataAttributes>;
+  /** All data servers have discarded what truncation `generation` cut off. */
+  confirmTruncation(dataset: Dataset, generation: number): MaybePromise<void>;
   /** utimensat(2) with times already resolved; ctime becomes now. */
   setTimes(
-    inode: InodeId,
+    dataset: Dataset,
     times: { atime?: Timespec; mtime?: Timespec },
   ): MaybePromise<DataAttributes>;
   /** A read's access time: never moves atime back, leaves ctime and data version alone. */
-  touchAtime(inode: InodeId, atime: Timespec): MaybePromise<void>;
+  touchAtime(dataset: Dataset, atime: Timespec): MaybePromise<void>;
   /** Brings block 0's copy of mode, nlink, uid, gid and rdev up to date. No block 0: nothing happens. */
-  copyStat(inode: InodeId, stat: Stat): MaybePromise<void>;
+  copyStat(dataset: Dataset, stat: Stat): MaybePromise<void>;
 
   /** A copy of the value. ENODATA. */
-  getXattr(inode: InodeId, name: Buffer): MaybePromise<Buffer>;
+  getXattr(dataset: Dataset, name: Buffer): MaybePromise<Buffer>;
   /** ctime becomes now. EEXIST, ENODATA (by mode), ENOSPC when block 0 would exceed 1 MiB or its store is full. */
-  setXattr(inode: InodeId, name: Buffer, value: Buffer, mode: XattrMode): MaybePromise<void>;
+  setXattr(dataset: Dataset, name: Buffer, value: Buffer, mode: XattrMode): MaybePromise<void>;
   /** Names in the order in which they were set; empty without block 0. */
-  listXattr(inode: InodeId): MaybePromise<Buffer[]>;
+  listXattr(dataset: Dataset): MaybePromise<Buffer[]>;
   /** ctime becomes now. ENODATA. */
-  removeXattr(inode: InodeId, name: Buffer): MaybePromise<void>;
+  removeXattr(dataset: Dataset, name: Buffer): MaybePromise<void>;
   /** A symlink's target; EIO if block 0 has none. */
-  readTarget(inode: InodeId): MaybePromise<Buffer>;
+  readTarget(dataset: Dataset): MaybePromise<Buffer>;
 
   /**
-   * Bytes `[offset, offset + length)` of one data block as one or more slices of exactly that total; what is not
-   * stored reads as zeros. A local store's slices are views of its memory, valid until its next mutation:
-   * use them in the same turn.
+   * Bytes `[offset, offset + length)` of one data block; what is not stored reads as zeros, but EIO if the block's
+   * server may have lost it.
    */
   readBlock(
     view: DatasetView,
     block: BlockIndex,
     range: { offset: number; length: number },
-  ): MaybePromise<Buffer[]>;
+  ): MaybePromise<BlockData>;
   /** Writes `payload` at `offset` within one data block. ENOSPC. */
   writeBlock(
     view: DatasetView,

@@ -3,7 +3,7 @@
  * numbers are never reused, an offset stays good however the directory changes.
  */
 import type { EntrySequence, InodeId } from '../ids.ts';
-import type { InodeRecord, MetaStore } from '../meta/store.ts';
+import type { InodeRecord, Listing, MetaStore } from '../meta/store.ts';
 import { FileType, type Stat } from '../stat.ts';
 import { type Task, wait } from '../task.ts';
 import type { DirectoryHandle } from './handles.ts';
@@ -15,43 +15,56 @@ const DOT_DOT_OFFSET = 2;
 const DOT = Buffer.from('.');
 const DOT_DOT = Buffer.from('..');
 
-export interface Listing {
+/** Whose directory is listed, and how. */
+export interface DirectoryListing {
   meta: MetaStore;
   directory: DirectoryHandle;
-  record: InodeRecord;
   /** The mount's root, whose `..` is itself. */
   root: InodeId;
-  /** Set where entries carry attributes; undefined for an entry that has gone meanwhile. */
-  stat: ((inode: InodeId) => Task<Stat | undefined>) | undefined;
+  /** Set where entries carry attributes. */
+  stats: ((records: readonly InodeRecord[]) => Task<ReadonlyMap<InodeId, Stat>>) | undefined;
 }
 
-/** Puts entries from `page.offset` on into `sink` until it is full or the listing ends. */
+/**
+ * Puts entries from `page.offset` on into `sink` until it is full or the listing ends. Returns the directory, or nothing
+ * if there was nothing left to ask for.
+ */
 export function* listDirectory(
-  listing: Listing,
+  listing: DirectoryListing,
   page: { offset: number; expectedEntries: number },
   sink: DirectorySink,
-): Task<void> {
-  if (!addDots(listing, page.offset, sink)) return;
-  const { meta, directory } = listing;
+): Task<InodeRecord | undefined> {
+  const { meta, directory, stats } = listing;
   let after = Math.max(0, page.offset - DOT_DOT_OFFSET) as EntrySequence;
   const limit = Math.max(1, page.expectedEntries);
-  for (;;) {
-    const entries = yield* wait(meta.list(directory.inode, { after, upTo: directory.upTo, limit }));
-    for (const entry of entries) {
-      const stat = listing.stat === undefined ? undefined : yield* listing.stat(entry.inode);
-      const { name, inode, type, sequence } = entry;
+  if (directory.upTo !== undefined && page.offset > DOT_DOT_OFFSET && after >= directory.upTo) {
+    return undefined;
+  }
+  for (let isFirst = true; ; isFirst = false) {
+    const range = { after, upTo: directory.upTo, limit, withRecords: stats !== undefined };
+    const found = yield* wait(meta.list(directory.inode, range));
+    directory.upTo = found.upTo;
+    if (isFirst && !addDots(found.directory, listing.root, page.offset, sink)) {
+      return found.directory;
+    }
+    const known = stats === undefined ? undefined : yield* stats(recordsOf(found));
+    for (const { name, inode, type, sequence } of found.entries) {
+      const stat = known?.get(inode);
       const offset = sequence + DOT_DOT_OFFSET;
       const taken = sink.add({ name, inode, type, offset, ...(stat !== undefined && { stat }) });
-      if (!taken) return;
+      if (!taken) return found.directory;
       after = sequence;
     }
-    if (entries.length < limit) return;
+    if (found.entries.length === 0 || after >= found.upTo) return found.directory;
   }
 }
 
+function recordsOf({ entries }: Listing): InodeRecord[] {
+  return entries.flatMap(({ record }) => (record === undefined ? [] : [record]));
+}
+
 /** False when the sink was full before both were in. */
-function addDots(listing: Listing, offset: number, sink: DirectorySink): boolean {
-  const { record, root } = listing;
+function addDots(record: InodeRecord, root: InodeId, offset: number, sink: DirectorySink): boolean {
   const type = FileType.DIRECTORY;
   if (
     offset < DOT_OFFSET &&

@@ -19,3 +19,18 @@ export function extentAt(position: number, maxLength: number, blockSizeBytes: nu
     length: Math.min(maxLength, blockSizeBytes - offset),
   };
 }
+
+/** All extents of a range, each with its position in the file. */
+export function extentsOf(
+  range: { offset: number; length: number },
+  blockSizeBytes: number,
+): (Extent & { readonly position: number })[] {
+  const extents: (Extent & { position: number })[] = [];
+  for (let done = 0; done < range.length;) {
+    const position = range.offset + done;
+    const extent = extentAt(position, range.length - done, blockSizeBytes);
+    extents.push({ ...extent, position });
+    done += extent.length;
+  }
+  return extents;
+}

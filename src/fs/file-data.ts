@@ -3,21 +3,28 @@
  * of them. Invariant: block 0 never claims data that was not stored first.
  */
 import {
+  type BlockData,
   type BlockStore,
   type DataAttributes,
   type DatasetView,
+  type InnerSeed,
   type Payload,
   StaleGenerationError,
+  UnconfirmedTruncationError,
 } from '../blocks/store.ts';
 import type { Clock } from '../clock.ts';
-import { FsError } from '../errno.ts';
-import type { HandleId, InodeId } from '../ids.ts';
+import { Errno, FsError } from '../errno.ts';
+import type { InodeId } from '../ids.ts';
 import type { DataReport, InodeRecord, MetaStore } from '../meta/store.ts';
-import { FileType, fileTypeOf } from '../stat.ts';
-import { type Task, wait } from '../task.ts';
+import { type MaybePromise, isPromiseLike, type Task, wait } from '../task.ts';
 import { type AtimePolicy, atimeIsDue, mergeStat } from './attributes.ts';
-import { HandleTable, type OpenFile } from './handles.ts';
+import type { Background } from './background.ts';
+import { HandleTable, levelOf, type OpenFile } from './handles.ts';
+import { Notes } from './notes.ts';
+import { PageVersions } from './page-versions.ts';
 import { readRange } from './reader.ts';
+import { requireRegular } from './record-types.ts';
+import type { Opened } from './types.ts';
 import { MAX_FILE_BYTES, writeBlocks, type Written } from './writer.ts';
 
 /** How often a request is retried against truncations that overtake it before it fails with EIO. */
@@ -28,6 +35,7 @@ export interface FileDataOptions {
   blocks: BlockStore;
   clock: Clock;
   atimePolicy: AtimePolicy;
+  background: Background;
 }
 
 /** A write as an engine passes it on. */
@@ -38,71 +46,290 @@ export interface WriteRequest {
   payload: Payload;
 }
 
+const NOTHING_READ: BlockData = { slices: [] };
+
 export class FileData {
   readonly handles = new HandleTable();
+  readonly #pages = new PageVersions();
   readonly #meta: MetaStore;
   readonly #blocks: BlockStore;
   readonly #clock: Clock;
   readonly #atimePolicy: AtimePolicy;
+  readonly #background: Background;
 
   constructor(options: FileDataOptions) {
     this.#meta = options.meta;
     this.#blocks = options.blocks;
     this.#clock = options.clock;
     this.#atimePolicy = options.atimePolicy;
+    this.#background = options.background;
   }
 
-  /**
-   * Block 0's attributes, if there is one. A regular file is asked for even while its record is unborn: its writer may
-   * have failed to report, and its data must not vanish for that.
-   */
-  *innerOf(record: InodeRecord): Task<DataAttributes | undefined> {
-    const mayExist = !record.unborn || fileTypeOf(record.mode) === FileType.REGULAR;
-    return mayExist ? yield* wait(this.#blocks.readInner(record.inode)) : undefined;
+  // Opening and closing
+
+  /** Opens a regular file; ESTALE if it is gone, EISDIR and EINVAL for what is no file. */
+  *open(inode: InodeId, writes: boolean): Task<Opened> {
+    return this.#opened(yield* this.acquire(inode, writes), writes);
   }
 
-  /** Opens a regular file. */
-  *open(record: InodeRecord): Task<HandleId> {
-    const open = this.handles.openFile(record.inode);
-    return this.handles.addFile(open ?? (yield* this.#describe(record)));
-  }
-
-  /** The shared state of an open file, or a description that is good for one operation. */
-  *#describe(record: InodeRecord): Task<OpenFile> {
-    const open = this.handles.openFile(record.inode);
-    if (open !== undefined) return open;
-    const inner = yield* this.innerOf(record);
+  #opened(file: OpenFile, writes: boolean): Opened {
+    const keepsPages = this.#pages.opened(file.inode, file.known?.dataVersion ?? 0);
     return {
-      inode: record.inode,
-      view: viewOf(record.inode, record.layout.blockSizeBytes, inner),
-      born: inner !== undefined || !record.unborn,
-      // Born, yet not known to be: an earlier report has failed.
-      unreported: inner !== undefined && record.unborn,
-      handleCount: 0,
+      handle: this.handles.addFile(file, writes),
+      keepsPages: keepsPages || !this.#meta.shared,
     };
   }
 
-  /** At most `length` bytes at `offset`; fewer only at the end of the file. EIO where a block is lost. */
-  *read(file: OpenFile, range: { offset: number; length: number }): Task<Buffer[]> {
-    if (!file.born) return [];
-    const inner = yield* this.#innerOfOpen(file);
-    const length = Math.min(range.length, inner.sizeBytes - range.offset);
-    if (length <= 0) return [];
-    if (this.#atimePolicy !== 'noatime') {
-      const now = this.#clock.now();
-      if (atimeIsDue(this.#atimePolicy, inner, now)) {
-        yield* wait(this.#blocks.touchAtime(file.inode, now));
+  /** The file for one user more, to be given back by {@link leave}. */
+  *acquire(inode: InodeId, writes: boolean): Task<OpenFile> {
+    const shared = this.handles.enter(inode, writes);
+    try {
+      const level = levelOf(shared) === 'write' ? 'write' : 'read';
+      const record = yield* wait(this.#meta.openInode(inode, level));
+      requireRegular(record);
+      return yield* this.#describe(record, level);
+    } catch (error) {
+      this.#abandon(inode, writes);
+      throw error;
+    }
+  }
+
+  /** As {@link acquire} for writing, without asking anyone where this mount has it open for writing anyway. */
+  *acquireForChange(inode: InodeId): Task<OpenFile> {
+    const file = this.handles.openFile(inode);
+    if (file?.registered !== 'write') return yield* this.acquire(inode, true);
+    this.handles.enter(inode, true);
+    return file;
+  }
+
+  /** Opens a file that this mount has just made, as `create` has registered it. */
+  *adopt(record: InodeRecord, writes: boolean): Task<Opened> {
+    this.handles.enter(record.inode, writes);
+    try {
+      const file = yield* this.#describe(record, writes ? 'write' : 'read');
+      return this.#opened(file, writes);
+    } catch (error) {
+      this.#abandon(record.inode, writes);
+      throw error;
+    }
+  }
+
+  /** An open that has failed may have been registered. */
+  #abandon(inode: InodeId, writes: boolean): void {
+    const level = this.handles.leave(inode, writes);
+    this.#background('closing a file after a failed open', () =>
+      this.#meta.closeInode(inode, level),
+    );
+  }
+
+  /** What an opener has learnt, put together with what is known of the file. */
+  *#describe(record: InodeRecord, level: 'read' | 'write'): Task<OpenFile> {
+    const inner = yield* this.#innerOf(record);
+    const shared = this.handles.shared(record.inode);
+    const before = shared.file;
+    if (before === undefined) {
+      const file = this.#newFile(record, inner, level);
+      shared.file = file;
+      return file;
+    }
+    before.record = record;
+    if (before.registered === 'read') before.registered = level;
+    if (inner !== undefined) this.#learn(before, inner);
+    return before;
+  }
+
+  #newFile(
+    record: InodeRecord,
+    inner: DataAttributes | undefined,
+    registered: 'read' | 'write',
+  ): OpenFile {
+    const file: OpenFile = {
+      inode: record.inode,
+      record,
+      view: viewOf(record, inner),
+      born: inner !== undefined || !record.unborn,
+      known: inner,
+      // Born, yet not known to be: an earlier report has failed.
+      unreported: inner !== undefined && record.unborn,
+      notes: new Notes((note) => this.#sendNote(file, note)),
+      registered,
+    };
+    return file;
+  }
+
+  /** Block 0's attributes as the record has them or, if it may be out of date, as block 0 has them. */
+  *#innerOf(record: InodeRecord): Task<DataAttributes | undefined> {
+    if (record.unsettled) return yield* wait(this.#blocks.readInner(record));
+    return record.unborn ? undefined : attributesIn(record);
+  }
+
+  #learn(file: OpenFile, inner: DataAttributes): void {
+    file.born = true;
+    if (inner.generation >= file.view.generation) file.view = viewOf(file.record, inner);
+    const size = file.notes.pending ? Math.max(inner.sizeBytes, file.known?.sizeBytes ?? 0) : 0;
+    file.known = size > inner.sizeBytes ? { ...inner, sizeBytes: size } : inner;
+  }
+
+  /** One user less. What has changed is reported when it was the last that could change anything. */
+  *leave(file: OpenFile, writes: boolean): Task<void> {
+    let failure: { error: unknown } | undefined;
+    try {
+      yield* file.notes.settle();
+    } catch (error) {
+      failure = { error };
+    }
+    const level = this.handles.leave(file.inode, writes);
+    const report = file.unreported && level !== 'write' ? reportOf(file) : undefined;
+    if (report !== undefined || level !== file.registered) {
+      file.registered = level;
+      file.unreported = false;
+      try {
+        yield* wait(this.#meta.closeInode(file.inode, level, report));
+      } catch (error) {
+        file.unreported = report !== undefined;
+        throw error;
       }
     }
-    return yield* this.#withFreshView(file, () =>
-      readRange(this.#blocks, file.view, { offset: range.offset, length }),
-    );
+    if (failure !== undefined) throw failure.error;
+  }
+
+  /**
+   * close(2) of one descriptor, and fsync(2): block 0 knows everything. A metadata server that counts openers asks
+   * block 0 as long as there is one for writing; any other has to be told now.
+   */
+  *flush(file: OpenFile): Task<void> {
+    yield* file.notes.settle();
+    if (!file.unreported || this.#meta.shared) return;
+    const report = reportOf(file);
+    file.unreported = false;
+    try {
+      if (report !== undefined) yield* wait(this.#meta.reportData(file.inode, report));
+    } catch (error) {
+      file.unreported = true;
+      throw error;
+    }
+  }
+
+  /** The mount is gone: nothing is open any more. Throws what the first of them failed with, after all. */
+  *closeAll(): Task<void> {
+    let failure: { error: unknown } | undefined;
+    for (const file of [...this.handles.files()]) {
+      try {
+        yield* file.notes.settle();
+        const report = file.unreported ? reportOf(file) : undefined;
+        yield* wait(this.#meta.closeInode(file.inode, 'none', report));
+      } catch (error) {
+        failure ??= { error };
+      }
+    }
+    if (failure !== undefined) throw failure.error;
+  }
+
+  // Attributes
+
+  /**
+   * Block 0's attributes of a regular file, if there is a block 0; undefined where the record has all there is to know.
+   */
+  *attributesOf(record: InodeRecord): Task<DataAttributes | undefined> {
+    const file = this.handles.openFile(record.inode);
+    if (file?.notes.pending === true) yield* file.notes.settle();
+    if (!record.unsettled) return undefined;
+    const inner = yield* this.#readInnerIfThere(record);
+    if (file !== undefined && inner !== undefined) this.#learn(file, inner);
+    return inner;
+  }
+
+  /** Whether a regular file has a block 0. */
+  *hasBlock0(record: InodeRecord): Task<boolean> {
+    const file = this.handles.openFile(record.inode);
+    if (file?.notes.pending === true) yield* file.notes.settle();
+    if (file?.born === true) return true;
+    if (!record.unsettled) return !record.unborn;
+    return (yield* wait(this.#blocks.readInner(record))) !== undefined;
+  }
+
+  /** A lost block 0 must not keep its file from being seen and removed: the record knows what was reported last. */
+  *#readInnerIfThere(record: InodeRecord): Task<DataAttributes | undefined> {
+    try {
+      return yield* wait(this.#blocks.readInner(record));
+    } catch (error) {
+      if (error instanceof FsError && error.errno === Errno.EIO) return undefined;
+      throw error;
+    }
+  }
+
+  /** {@link attributesOf} for many at once. */
+  *attributesOfAll(records: readonly InodeRecord[]): Task<Map<InodeId, DataAttributes>> {
+    for (const { inode } of records) {
+      const file = this.handles.openFile(inode);
+      if (file?.notes.pending === true) yield* file.notes.settle();
+    }
+    const unsettled = records.filter((record) => record.unsettled);
+    if (unsettled.length === 0) return new Map();
+    const found = yield* wait(this.#blocks.readInners(unsettled));
+    const attributes = new Map<InodeId, DataAttributes>();
+    for (const [index, { inode }] of unsettled.entries()) {
+      const inner = found[index];
+      if (inner !== undefined && !(inner instanceof FsError)) attributes.set(inode, inner);
+    }
+    return attributes;
+  }
+
+  /** Sets times in block 0; the dataset must have one. */
+  *setTimes(record: InodeRecord, times: Parameters<BlockStore['setTimes']>[1]): Task<void> {
+    const file = this.handles.openFile(record.inode);
+    if (file !== undefined) yield* file.notes.settle();
+    const inner = yield* wait(this.#blocks.setTimes(record, times));
+    if (file === undefined) {
+      yield* wait(this.#meta.reportData(record.inode, inner));
+      return;
+    }
+    this.#learn(file, inner);
+    file.unreported = true;
+    // Nobody will close it for writing.
+    if (file.registered !== 'write') yield* this.#reportNow(file);
+  }
+
+  *#reportNow(file: OpenFile): Task<void> {
+    const report = reportOf(file);
+    file.unreported = false;
+    if (report !== undefined) yield* wait(this.#meta.reportData(file.inode, report));
+  }
+
+  // Data
+
+  /** At most `length` bytes at `offset`; fewer only at the end of the file. EIO where a block is lost. */
+  *read(file: OpenFile, range: { offset: number; length: number }): Task<BlockData> {
+    const end = range.offset + range.length;
+    if (file.known === undefined || (end > file.known.sizeBytes && file.record.unsettled)) {
+      yield* this.#refresh(file);
+    }
+    this.#touchAtime(file);
+    return yield* this.#withFreshView(file, () => this.#readWithin(file, range));
+  }
+
+  *#readWithin(file: OpenFile, range: { offset: number; length: number }): Task<BlockData> {
+    const length = Math.min(range.length, (file.known?.sizeBytes ?? 0) - range.offset);
+    if (length <= 0) return NOTHING_READ;
+    return yield* readRange(this.#blocks, file.view, { offset: range.offset, length });
+  }
+
+  /** A read moves the access time, without waiting for it. */
+  #touchAtime(file: OpenFile): void {
+    const { known } = file;
+    if (known === undefined || !file.born || this.#atimePolicy === 'noatime') return;
+    const now = this.#clock.now();
+    if (!atimeIsDue(this.#atimePolicy, known, now)) return;
+    file.known = { ...known, atime: now };
+    this.#background('moving an access time', () => {
+      const touched = this.#blocks.touchAtime(file.record, now);
+      return this.#meta.shared ? bothOf(touched, this.#meta.touchAtime(file.inode, now)) : touched;
+    });
   }
 
   /** Returns how many bytes were stored: all, or fewer when the store is full. ENOSPC, EFBIG. */
   *write(file: OpenFile, request: WriteRequest): Task<number> {
     if (request.payload.bytes.length === 0) return 0;
-    yield* this.#bear(file);
     return request.append
       ? yield* this.#append(file, request.payload)
       : yield* this.#store(file, request);
@@ -114,14 +341,15 @@ export class FileData {
     const written = yield* this.#withFreshView(file, () =>
       writeBlocks(this.#blocks, file.view, offset, payload),
     );
-    file.unreported = true;
-    yield* this.#noteWrite(file, offset + written.length, written);
+    this.#noteWrite(file, offset + written.length, written);
     return written.length;
   }
 
   *#append(file: OpenFile, payload: Payload): Task<number> {
     const wanted = payload.bytes.length;
-    const { offset } = yield* wait(this.#blocks.reserveAppend(file.inode, wanted));
+    const seed = this.#seedFor(file);
+    const { offset } = yield* wait(this.#blocks.reserveAppend(file.record, wanted, seed));
+    file.born = true;
     file.unreported = true;
     let stored = 0;
     try {
@@ -134,72 +362,82 @@ export class FileData {
 
   /** Takes back the end of a reserved range that could not be stored, unless others have appended since. */
   *#giveBackTail(file: OpenFile, from: number, to: number): Task<void> {
-    const inner = yield* wait(this.#blocks.readInner(file.inode));
-    if (inner?.sizeBytes === to) yield* this.#cut(file, from);
+    yield* file.notes.settle();
+    yield* this.#cut(file, { sizeBytes: from, onlyIfSizeBytes: to });
   }
 
-  *#noteWrite(file: OpenFile, endBytes: number, written: Written): Task<DataAttributes> {
-    const change = { endBytes, storedDelta: written.storedDelta };
-    return yield* wait(this.#blocks.noteWrite(file.inode, change));
+  #noteWrite(file: OpenFile, endBytes: number, { storedDelta }: Written): void {
+    file.unreported = true;
+    const known = file.known ?? attributesIn(file.record);
+    if (known.sizeBytes < endBytes) file.known = { ...known, sizeBytes: endBytes };
+    file.notes.add({ endBytes, storedDelta });
   }
 
-  /** truncate(2). Shrinking and growing again reads as zeros. EFBIG, EIO. */
-  *truncate(record: InodeRecord, sizeBytes: number): Task<void> {
+  /** Tells block 0 of a write; the first one makes it. */
+  #sendNote(file: OpenFile, note: { endBytes: number; storedDelta: number }): MaybePromise<void> {
+    const told = this.#blocks.noteWrite(file.record, note, this.#seedFor(file));
+    const learn = (inner: DataAttributes): void => {
+      this.#learn(file, inner);
+      this.#pages.changedHere(file.inode, inner.dataVersion);
+    };
+    if (isPromiseLike(told)) return told.then(learn);
+    learn(told);
+  }
+
+  /** What block 0 is made of if there is none. */
+  #seedFor(file: OpenFile): InnerSeed | undefined {
+    return file.born ? undefined : { stat: mergeStat(file.record, undefined) };
+  }
+
+  /** ftruncate(2) of an open file. Shrinking and growing again reads as zeros. EFBIG, EIO. */
+  *truncate(file: OpenFile, sizeBytes: number): Task<void> {
     if (sizeBytes > MAX_FILE_BYTES) throw new FsError('EFBIG');
-    const file = yield* this.#describe(record);
-    yield* this.#bear(file);
-    yield* this.#cut(file, sizeBytes);
-    yield* this.#changed(file);
-  }
-
-  *#cut(file: OpenFile, sizeBytes: number): Task<void> {
-    const attributes = yield* wait(this.#blocks.truncate(file.inode, sizeBytes));
-    file.view = viewOf(file.inode, file.view.blockSizeBytes, attributes);
-    const { storedDelta } = yield* wait(this.#blocks.discard(file.view));
-    if (storedDelta !== 0) yield* this.#noteWrite(file, 0, { length: 0, storedDelta });
-  }
-
-  /** Sets times in block 0; the dataset must have one. */
-  *setTimes(record: InodeRecord, times: Parameters<BlockStore['setTimes']>[1]): Task<void> {
-    const file = yield* this.#describe(record);
-    yield* wait(this.#blocks.setTimes(record.inode, times));
-    yield* this.#changed(file);
-  }
-
-  /** Block 0 is written for the first time, if this is the first time. ENOSPC. */
-  *#bear(file: OpenFile): Task<void> {
-    if (file.born) return;
-    const record = yield* wait(this.#meta.inode(file.inode));
-    const seed = { stat: mergeStat(record, undefined) };
-    const attributes = yield* wait(this.#blocks.createInner(file.inode, seed));
-    file.view = viewOf(file.inode, file.view.blockSizeBytes, attributes);
-    file.born = true;
+    yield* file.notes.settle();
+    yield* this.#cut(file, { sizeBytes });
     file.unreported = true;
   }
 
-  /** Block 0 has changed: an open file reports when it is flushed, another at once. */
-  *#changed(file: OpenFile): Task<void> {
-    file.unreported = true;
-    if (file.handleCount === 0) yield* this.report(file);
-  }
-
-  /** Tells the metadata server a file's size, times and version, if they have changed since it was told. */
-  *report(file: OpenFile): Task<void> {
-    if (!file.unreported) return;
-    const inner = yield* this.#innerOfOpen(file);
-    file.unreported = false;
-    try {
-      yield* wait(this.#meta.reportData(file.inode, reportOf(inner)));
-    } catch (error) {
-      file.unreported = true;
-      throw error;
+  /** Cuts, and waits until no server has anything of what was cut off. */
+  *#cut(file: OpenFile, truncation: { sizeBytes: number; onlyIfSizeBytes?: number }): Task<void> {
+    let confirmedGeneration = 0;
+    for (;;) {
+      try {
+        const inner = yield* wait(
+          this.#blocks.truncate(
+            file.record,
+            { ...truncation, confirmedGeneration },
+            this.#seedFor(file),
+          ),
+        );
+        yield* this.#discard(file, inner);
+        return;
+      } catch (error) {
+        if (!(error instanceof UnconfirmedTruncationError)) throw error;
+        // Whoever truncated last may have died before all servers had heard of it.
+        yield* this.#discard(file, error.attributes);
+        confirmedGeneration = error.attributes.generation;
+      }
     }
   }
 
-  *#innerOfOpen(file: OpenFile): Task<DataAttributes> {
-    const inner = yield* wait(this.#blocks.readInner(file.inode));
-    if (inner === undefined) throw new FsError('EIO', `block 0 of inode ${file.inode} is lost`);
-    return inner;
+  *#discard(file: OpenFile, inner: DataAttributes): Task<void> {
+    const isNews = inner.generation > file.view.generation;
+    file.born = true;
+    file.view = viewOf(file.record, inner);
+    file.known = inner;
+    if (!isNews) return;
+    this.#pages.changedHere(file.inode, inner.dataVersion);
+    const { storedDelta } = yield* wait(this.#blocks.discard(file.view));
+    if (storedDelta !== 0) file.notes.add({ endBytes: 0, storedDelta });
+    this.#background('confirming a truncation', () =>
+      this.#blocks.confirmTruncation(file.record, inner.generation),
+    );
+  }
+
+  *#refresh(file: OpenFile): Task<void> {
+    const inner = yield* wait(this.#blocks.readInner(file.record));
+    if (inner !== undefined) this.#learn(file, inner);
+    else if (file.born) throw new FsError('EIO', `block 0 of inode ${file.inode} is lost`);
   }
 
   /** Runs `operation` again, with what block 0 says now, as long as truncations overtake it. */
@@ -211,25 +449,29 @@ export class FileData {
         if (!(error instanceof StaleGenerationError)) throw error;
         if (attempt > MAX_STALE_RETRIES) throw new FsError('EIO', error.message, { cause: error });
       }
-      file.view = viewOf(file.inode, file.view.blockSizeBytes, yield* this.#innerOfOpen(file));
+      yield* this.#refresh(file);
     }
   }
 }
 
-function viewOf(
-  inode: InodeId,
-  blockSizeBytes: number,
-  attributes: DataAttributes | undefined,
-): DatasetView {
-  return {
-    inode,
-    blockSizeBytes,
-    generation: attributes?.generation ?? 0,
-    truncatedBytes: attributes?.truncatedBytes ?? 0,
-  };
+function bothOf(one: MaybePromise<void>, two: MaybePromise<void>): MaybePromise<void> {
+  return Promise.all([one, two]).then(() => undefined);
 }
 
-function reportOf(inner: DataAttributes): DataReport {
-  const { sizeBytes, storedBytes, atime, mtime, dataVersion } = inner;
-  return { sizeBytes, storedBytes, atime, mtime, dataVersion };
+/** The part of a record that block 0 is authoritative for. */
+function attributesIn(record: InodeRecord): DataAttributes {
+  const { sizeBytes, storedBytes, atime, mtime, ctime } = record;
+  const { dataVersion, generation, truncatedBytes } = record;
+  return { sizeBytes, storedBytes, atime, mtime, ctime, dataVersion, generation, truncatedBytes };
+}
+
+function viewOf(record: InodeRecord, attributes: DataAttributes | undefined): DatasetView {
+  const { inode, uri, layout, mapEpoch, home } = record;
+  const { generation, truncatedBytes } = attributes ?? { generation: 0, truncatedBytes: 0 };
+  return { inode, uri, layout, mapEpoch, home, generation, truncatedBytes };
+}
+
+/** What the metadata server is told of a file; nothing before block 0 exists. */
+function reportOf(file: OpenFile): DataReport | undefined {
+  return file.born ? file.known : undefined;
 }

@@ -16,9 +16,11 @@ export interface Entry {
   readonly stat: Stat;
 }
 
-/** An open file or directory. */
+/** An open file. */
 export interface Opened {
   readonly handle: HandleId;
+  /** What the kernel has in its page cache is still what the file holds. */
+  readonly keepsPages: boolean;
 }
 
 /** A change by chmod, chown, truncate and utimensat; what is absent stays. */
@@ -35,6 +37,8 @@ export interface SetAttributes {
 
 /** What open(2) was asked for, as far as the VFS cares. */
 export interface OpenMode {
+  /** For writing, alone or beside reading. */
+  readonly write: boolean;
   readonly truncate: boolean;
   /** open(2) by a caller whose truncation must drop set-uid and set-gid. */
   readonly dropPrivilegeBits?: boolean;

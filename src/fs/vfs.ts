@@ -2,7 +2,7 @@
  * POSIX semantics, and only here: what each operation means in terms of the metadata and block stores. Engines
  * translate their protocol into these calls. Operations fail with FsError; anything else is a bug or a lost server.
  */
-import type { BlockStore, Payload } from '../blocks/store.ts';
+import type { BlockData, BlockStore, InnerSeed, Payload } from '../blocks/store.ts';
 import type { Clock } from '../clock.ts';
 import { Errno, FsError } from '../errno.ts';
 import type { HandleId, InodeId } from '../ids.ts';
@@ -17,17 +17,21 @@ import type {
   Unlinked,
 } from '../meta/store.ts';
 import { FileType, fileTypeOf, type Stat } from '../stat.ts';
-import { isPromiseLike, type Task, wait } from '../task.ts';
+import { isPromiseLike, runTask, type Task, wait } from '../task.ts';
 import { type AtimePolicy, atimeIsDue, mergeStat, outerChange } from './attributes.ts';
 import { mayAccess } from './access.ts';
+import { type Background, backgroundWith } from './background.ts';
 import { listDirectory } from './directories.ts';
 import { FileData, type WriteRequest } from './file-data.ts';
+import { inodeOf, type OpenFile } from './handles.ts';
 import { InodeReferences } from './inode-references.ts';
+import { isDirectory, isRegular } from './record-types.ts';
 import type {
   Caller,
   DirectorySink,
   Entry,
   FileSystemUsage,
+  Opened,
   OpenMode,
   SetAttributes,
   UseCounts,
@@ -45,6 +49,8 @@ export interface VfsOptions {
   /** The directory that the mount shows as its root. */
   root: InodeId;
   atimePolicy: AtimePolicy;
+  /** Block server on this node, or any other, for new files of policy LOCAL. */
+  home?: number;
 }
 
 export class Vfs {
@@ -61,19 +67,28 @@ export class Vfs {
   readonly #logger: Logger;
   readonly #atimePolicy: AtimePolicy;
   readonly #data: FileData;
+  readonly #background: Background;
+  readonly #home: number | undefined;
 
   constructor(options: VfsOptions) {
     this.root = options.root;
+    this.#home = options.home;
+    this.#background = backgroundWith(options.logger);
     this.#meta = options.meta;
     this.#blocks = options.blocks;
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#atimePolicy = options.atimePolicy;
-    this.#data = new FileData(options);
+    this.#data = new FileData({ ...options, background: this.#background });
     this.xattrs = new ExtendedAttributes(options);
     this.references = new InodeReferences((inode) => {
       this.#reap(inode);
     });
+  }
+
+  /** Others may change what this mount sees: the kernel is to ask each time. */
+  get shared(): boolean {
+    return this.#meta.shared;
   }
 
   // Names
@@ -88,73 +103,85 @@ export class Vfs {
     entry: EntryName,
     spec: NewInode,
     mode: OpenMode & { exclusive: boolean },
-  ): Task<Entry & { handle: HandleId }> {
+  ): Task<Entry & Opened> {
+    const level = mode.write ? 'write' : 'read';
     let record: InodeRecord;
     try {
-      record = yield* wait(this.#meta.create(entry, spec));
+      record = yield* wait(this.#meta.create(entry, this.#placed(spec), level));
     } catch (error) {
       if (mode.exclusive || !(error instanceof FsError) || error.errno !== Errno.EEXIST)
         throw error;
-      const existing = yield* this.lookup(entry.parent, entry.name);
-      const handle = yield* this.open(existing.inode, mode);
-      return { inode: existing.inode, stat: yield* this.getattr(existing.inode), handle };
+      const existing = yield* wait(this.#meta.lookup(entry.parent, entry.name));
+      const opened = yield* this.open(existing.inode, mode);
+      return { inode: existing.inode, stat: yield* this.getattr(existing.inode), ...opened };
     }
-    const handle = yield* this.#openHandle(record);
-    return { ...(yield* this.#entry(record)), handle };
+    const opened = yield* this.#data.adopt(record, mode.write);
+    this.references.addHandle(record.inode);
+    return { inode: record.inode, stat: mergeStat(record, undefined), ...opened };
   }
 
   /** mkdir, mknod. EEXIST, ENOTDIR, EMLINK. */
   *make(entry: EntryName, spec: NewInode): Task<Entry> {
-    return yield* this.#entry(yield* wait(this.#meta.create(entry, spec)));
+    return yield* this.#entry(yield* wait(this.#meta.create(entry, this.#placed(spec))));
   }
 
-  /** The record is whole before block 0 is; a full store leaves the target in the record. */
+  #placed(spec: NewInode): NewInode {
+    return this.#home === undefined ? spec : { ...spec, home: this.#home };
+  }
+
+  /** The record is whole before block 0 is, which nobody waits for. */
   *symlink(entry: EntryName, target: Buffer, owner: Pick<Caller, 'uid' | 'gid'>): Task<Entry> {
-    const mode = FileType.SYMLINK | 0o777;
-    const record = yield* wait(
-      this.#meta.create(entry, { mode, uid: owner.uid, gid: owner.gid, target }),
-    );
+    const { uid, gid } = owner;
+    const spec = { mode: FileType.SYMLINK | 0o777, uid, gid, target };
+    const record = yield* wait(this.#meta.create(entry, this.#placed(spec)));
     const stat = mergeStat(record, undefined);
+    this.#background('writing block 0 of a symlink', () =>
+      runTask(this.#bearSymlink(record, { stat, target })),
+    );
+    return { inode: record.inode, stat };
+  }
+
+  /** A full store leaves the target in the record. */
+  *#bearSymlink(record: InodeRecord, seed: InnerSeed): Task<void> {
     try {
-      yield* wait(this.#blocks.createInner(record.inode, { stat, target }));
+      yield* wait(this.#blocks.createInner(record, seed));
     } catch (error) {
-      if (error instanceof FsError && error.errno === Errno.ENOSPC)
-        return { inode: record.inode, stat };
+      if (error instanceof FsError && error.errno === Errno.ENOSPC) return;
       throw error;
     }
     yield* wait(this.#meta.confirmBorn(record.inode));
-    return { inode: record.inode, stat };
   }
 
   /** EINVAL for anything but a symlink. */
   *readlink(inode: InodeId): Task<Buffer> {
     const record = yield* wait(this.#meta.inode(inode));
     if (fileTypeOf(record.mode) !== FileType.SYMLINK) throw new FsError('EINVAL');
-    yield* this.#touchOuterAtime(record);
-    return record.target ?? (yield* wait(this.#blocks.readTarget(inode)));
+    this.#touchOuterAtime(record);
+    return record.target ?? (yield* wait(this.#blocks.readTarget(record)));
   }
 
   *link(inode: InodeId, entry: EntryName): Task<Entry> {
     const record = yield* wait(this.#meta.link(inode, entry));
-    return { inode, stat: yield* this.#copyToBlock0(record) };
+    this.#copyToBlock0(record);
+    return yield* this.#entry(record);
   }
 
   *unlink(entry: EntryName): Task<void> {
-    yield* this.#lostName(yield* wait(this.#meta.unlink(entry)));
+    this.#lostName(yield* wait(this.#meta.unlink(entry)));
   }
 
   *rmdir(entry: EntryName): Task<void> {
-    yield* this.#lostName(yield* wait(this.#meta.rmdir(entry)));
+    this.#lostName(yield* wait(this.#meta.rmdir(entry)));
   }
 
   *rename(from: EntryName, to: EntryName, flags: RenameFlags): Task<void> {
     const replaced = yield* wait(this.#meta.rename(from, to, flags));
-    if (replaced !== undefined) yield* this.#lostName(replaced);
+    if (replaced !== undefined) this.#lostName(replaced);
   }
 
-  *#lostName({ record }: Unlinked): Task<void> {
+  #lostName({ record }: Unlinked): void {
     if (record.nlink === 0) this.references.orphaned(record.inode);
-    else yield* this.#copyToBlock0(record);
+    else this.#copyToBlock0(record);
   }
 
   #reap(inode: InodeId): void {
@@ -179,28 +206,52 @@ export class Vfs {
 
   /** chmod, chown, truncate, utimensat. EISDIR and EINVAL for the size of what is no file, EFBIG, ENOSPC. */
   *setattr(inode: InodeId, change: SetAttributes): Task<Stat> {
-    let record = yield* wait(this.#meta.inode(inode));
     const { sizeBytes } = change;
-    if (sizeBytes !== undefined) requireRegular(record);
+    if (sizeBytes === undefined) {
+      return yield* this.#setattrOf(yield* wait(this.#meta.inode(inode)), change, undefined);
+    }
+    const file = yield* this.#data.acquireForChange(inode);
+    let stat: Stat;
+    try {
+      stat = yield* this.#setattrOf(file.record, change, { file, sizeBytes });
+    } catch (error) {
+      yield* this.#data.leave(file, true);
+      throw error;
+    }
+    yield* this.#data.leave(file, true);
+    return stat;
+  }
+
+  *#setattrOf(
+    record: InodeRecord,
+    change: SetAttributes,
+    truncation: { file: OpenFile; sizeBytes: number } | undefined,
+  ): Task<Stat> {
     const times = this.#resolveTimes(change);
-    const hasBlock0 = isRegular(record) && (yield* this.#data.innerOf(record)) !== undefined;
+    const hasBlock0 =
+      isRegular(record) &&
+      (truncation?.file.born === true || (yield* this.#data.hasBlock0(record)));
     const outer = outerChange(record, change, hasBlock0 ? undefined : times);
     if (outer !== undefined) {
-      record = yield* wait(this.#meta.setAttributes(inode, outer));
-      yield* this.#copyToBlock0(record);
+      record = yield* wait(this.#meta.setAttributes(record.inode, outer));
+      this.#copyToBlock0(record);
     }
-    if (sizeBytes !== undefined || outer?.uid !== undefined || outer?.gid !== undefined) {
+    if (truncation !== undefined || outer?.uid !== undefined || outer?.gid !== undefined) {
       yield* this.xattrs.dropCapability(record);
     }
-    if (sizeBytes !== undefined) {
-      yield* this.#data.truncate(record, sizeBytes);
-      record = yield* wait(this.#meta.inode(inode));
+    if (truncation !== undefined) {
+      const { file, sizeBytes } = truncation;
+      if (outer !== undefined) file.record = record;
+      yield* this.#data.truncate(file, sizeBytes);
     }
     // After the truncation, which sets times of its own.
-    if (times !== undefined && (hasBlock0 || sizeBytes !== undefined)) {
+    if (times !== undefined && (hasBlock0 || truncation !== undefined)) {
       yield* this.#data.setTimes(record, times);
     }
-    return yield* this.#stat(record);
+    if (truncation !== undefined) return mergeStat(record, truncation.file.known);
+    return yield* this.#stat(
+      times === undefined ? record : yield* wait(this.#meta.inode(record.inode)),
+    );
   }
 
   #resolveTimes(change: SetAttributes): Pick<AttributeChange, 'atime' | 'mtime'> | undefined {
@@ -238,26 +289,25 @@ export class Vfs {
   // Files
 
   /** EISDIR for a directory; special files never reach us. */
-  *open(inode: InodeId, mode: OpenMode): Task<HandleId> {
-    let record = yield* wait(this.#meta.inode(inode));
-    requireRegular(record);
-    if (mode.truncate) {
-      if (mode.dropPrivilegeBits === true) yield* this.#dropPrivilegeBits(record);
-      yield* this.xattrs.dropCapability(record);
-      yield* this.#data.truncate(record, 0);
-      record = yield* wait(this.#meta.inode(inode));
+  *open(inode: InodeId, mode: OpenMode): Task<Opened> {
+    const writes = mode.write || mode.truncate;
+    const opened = yield* this.#data.open(inode, writes);
+    this.references.addHandle(inode);
+    if (!mode.truncate) return opened;
+    try {
+      const file = this.#data.handles.file(opened.handle);
+      if (mode.dropPrivilegeBits === true) yield* this.#dropPrivilegeBits(file.record);
+      yield* this.xattrs.dropCapability(file.record);
+      yield* this.#data.truncate(file, 0);
+    } catch (error) {
+      yield* this.release(opened.handle);
+      throw error;
     }
-    return yield* this.#openHandle(record);
+    return opened;
   }
 
-  *#openHandle(record: InodeRecord): Task<HandleId> {
-    const handle = yield* this.#data.open(record);
-    this.references.addHandle(record.inode);
-    return handle;
-  }
-
-  /** Slices of stored data: use them before anything else runs. EBADF, EIO. */
-  *read(handle: HandleId, range: { offset: number; length: number }): Task<Buffer[]> {
+  /** Slices of stored data: use them before anything else runs, then release them. EBADF, EIO. */
+  *read(handle: HandleId, range: { offset: number; length: number }): Task<BlockData> {
     return yield* this.#data.read(this.#data.handles.file(handle), range);
   }
 
@@ -278,23 +328,22 @@ export class Vfs {
   *#dropPrivilegeBits(record: InodeRecord): Task<void> {
     const change = outerChange(record, { dropPrivilegeBits: true }, undefined);
     if (change === undefined) return;
-    yield* this.#copyToBlock0(yield* wait(this.#meta.setAttributes(record.inode, change)));
+    this.#copyToBlock0(yield* wait(this.#meta.setAttributes(record.inode, change)));
     this.onModeChanged?.(record.inode);
   }
 
   /** close(2) of one descriptor, and fsync(2): what is stored becomes visible to other mounts. */
   *flush(handle: HandleId): Task<void> {
-    yield* this.#data.report(this.#data.handles.file(handle));
+    yield* this.#data.flush(this.#data.handles.file(handle));
   }
 
   /** The last descriptor of a handle, of a file or a directory, is closed. */
   *release(handle: HandleId): Task<void> {
-    const { handles } = this.#data;
-    const file = handles.openFile(handles.inodeOf(handle));
+    const closed = this.#data.handles.remove(handle);
     try {
-      if (file !== undefined) yield* this.#data.report(file);
+      if (closed.kind === 'file') yield* this.#data.leave(closed.file, closed.writes);
     } finally {
-      this.references.dropHandle(handles.remove(handle));
+      this.references.dropHandle(inodeOf(closed));
     }
   }
 
@@ -303,9 +352,8 @@ export class Vfs {
   *opendir(inode: InodeId): Task<HandleId> {
     const record = yield* wait(this.#meta.inode(inode));
     if (!isDirectory(record)) throw new FsError('ENOTDIR');
-    const upTo = yield* wait(this.#meta.lastSequence(inode));
     this.references.addHandle(inode);
-    return this.#data.handles.addDirectory(inode, upTo);
+    return this.#data.handles.addDirectory(inode);
   }
 
   /**
@@ -318,39 +366,29 @@ export class Vfs {
     sink: DirectorySink,
   ): Task<void> {
     const directory = this.#data.handles.directory(handle);
-    const record = yield* wait(this.#meta.inode(directory.inode));
-    if (page.offset === 0) {
-      directory.upTo = yield* wait(this.#meta.lastSequence(directory.inode));
-      yield* this.#touchOuterAtime(record);
-    }
-    const stat = page.withAttributes
-      ? (inode: InodeId): Task<Stat | undefined> => this.#statIfThere(inode)
+    if (page.offset === 0) directory.upTo = undefined;
+    const stats = page.withAttributes
+      ? (records: readonly InodeRecord[]): Task<Map<InodeId, Stat>> => this.#statsOf(records)
       : undefined;
-    yield* listDirectory(
-      { meta: this.#meta, directory, record, root: this.root, stat },
-      page,
-      sink,
-    );
+    const listing = { meta: this.#meta, directory, root: this.root, stats };
+    const record = yield* listDirectory(listing, page, sink);
+    if (page.offset === 0 && record !== undefined) this.#touchOuterAtime(record);
   }
 
-  *#statIfThere(inode: InodeId): Task<Stat | undefined> {
-    try {
-      return yield* this.getattr(inode);
-    } catch (error) {
-      if (error instanceof FsError) return undefined;
-      throw error;
-    }
+  *#statsOf(records: readonly InodeRecord[]): Task<Map<InodeId, Stat>> {
+    const inners = yield* this.#data.attributesOfAll(records);
+    return new Map(
+      records.map((record) => [record.inode, mergeStat(record, inners.get(record.inode))]),
+    );
   }
 
   /** The mount is gone: every open file reports, every orphan is reaped. */
   *shutdown(): Task<void> {
     this.isShutDown = true;
-    for (const file of this.#data.handles.files()) {
-      try {
-        yield* this.#data.report(file);
-      } catch (error) {
-        this.#logger.error({ err: error, inode: file.inode }, 'the last report of a file failed');
-      }
+    try {
+      yield* this.#data.closeAll();
+    } catch (error) {
+      this.#logger.error({ err: error }, 'the last report of a file failed');
     }
     this.references.forgetAll();
   }
@@ -362,35 +400,20 @@ export class Vfs {
   }
 
   *#stat(record: InodeRecord): Task<Stat> {
-    return mergeStat(record, yield* this.#data.innerOf(record));
+    return mergeStat(record, yield* this.#data.attributesOf(record));
   }
 
-  /** Keeps block 0's copy of the outer attributes true; returns the merged attributes. */
-  *#copyToBlock0(record: InodeRecord): Task<Stat> {
-    const inner = yield* this.#data.innerOf(record);
-    const stat = mergeStat(record, inner);
-    if (inner !== undefined) yield* wait(this.#blocks.copyStat(record.inode, stat));
-    return stat;
+  /** Keeps block 0's copy of the outer attributes true, without waiting for it. */
+  #copyToBlock0(record: InodeRecord): void {
+    if (record.unborn && !record.unsettled) return;
+    const stat = mergeStat(record, undefined);
+    this.#background('copying attributes to block 0', () => this.#blocks.copyStat(record, stat));
   }
 
-  *#touchOuterAtime(record: InodeRecord): Task<void> {
+  #touchOuterAtime(record: InodeRecord): void {
     if (this.#atimePolicy === 'noatime') return;
     const now = this.#clock.now();
-    if (atimeIsDue(this.#atimePolicy, record, now)) {
-      yield* wait(this.#meta.touchAtime(record.inode, now));
-    }
+    if (!atimeIsDue(this.#atimePolicy, record, now)) return;
+    this.#background('moving an access time', () => this.#meta.touchAtime(record.inode, now));
   }
-}
-
-function isRegular(record: InodeRecord): boolean {
-  return fileTypeOf(record.mode) === FileType.REGULAR;
-}
-
-function isDirectory(record: InodeRecord): boolean {
-  return fileTypeOf(record.mode) === FileType.DIRECTORY;
-}
-
-function requireRegular(record: InodeRecord): void {
-  if (isDirectory(record)) throw new FsError('EISDIR');
-  if (!isRegular(record)) throw new FsError('EINVAL');
 }

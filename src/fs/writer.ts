@@ -1,22 +1,23 @@
-/** Bytes to blocks, then to block 0: size and times change only after the data is stored. */
+/** Bytes to blocks. Block 0 hears of them afterwards: size and times change only when the data is stored. */
 import type { BlockStore, DatasetView, Payload } from '../blocks/store.ts';
 import { Errno, FsError } from '../errno.ts';
-import { type Task, wait } from '../task.ts';
-import { extentAt } from './extents.ts';
+import type { Task } from '../task.ts';
+import { type Extent, extentAt, extentsOf } from './extents.ts';
+import { settleAll, waitToTheEnd } from './settle.ts';
 
 /** Largest file size: offsets are exact numbers up to here. */
 export const MAX_FILE_BYTES = Number.MAX_SAFE_INTEGER;
 
 /** What became of a write. */
 export interface Written {
-  /** Bytes stored; fewer than asked only when the store is full. */
+  /** Bytes stored; fewer than asked only when a store is full. */
   readonly length: number;
   readonly storedDelta: number;
 }
 
 /**
- * Stores `payload` at byte `offset`. When the store is full half-way, what is stored so far counts, as write(2)
- * has it; ENOSPC if nothing was. Block 0 is not touched.
+ * Stores `payload` at byte `offset`, all blocks at once. When a store is full half-way, what is stored so far counts,
+ * as write(2) has it; ENOSPC if nothing was. Block 0 is not touched.
  */
 export function* writeBlocks(
   blocks: BlockStore,
@@ -24,23 +25,41 @@ export function* writeBlocks(
   offset: number,
   payload: Payload,
 ): Task<Written> {
-  const total = payload.bytes.length;
+  const { blockSizeBytes } = view.layout;
+  const { bytes } = payload;
+  const first = extentAt(offset, bytes.length, blockSizeBytes);
+  if (first.length === bytes.length) {
+    const call = blocks.writeBlock(view, first.block, first.offset, payload);
+    const { storedDelta } = yield* waitToTheEnd(call);
+    return { length: bytes.length, storedDelta };
+  }
+  const extents = extentsOf({ offset, length: bytes.length }, blockSizeBytes);
+  const calls = extents.map(({ block, offset: within, length, position }) => {
+    const from = position - offset;
+    const piece = { bytes: bytes.subarray(from, from + length) };
+    return () => blocks.writeBlock(view, block, within, piece);
+  });
+  return countStored(extents, yield* settleAll(calls));
+}
+
+/** What counts is what is stored from the beginning on, without a gap. Throws what failed, unless something counts. */
+function countStored(
+  extents: readonly Extent[],
+  outcomes: readonly PromiseSettledResult<{ storedDelta: number }>[],
+): Written {
   let length = 0;
   let storedDelta = 0;
-  while (length < total) {
-    const extent = extentAt(offset + length, total - length, view.blockSizeBytes);
-    const piece =
-      extent.length === total
-        ? payload
-        : { bytes: payload.bytes.subarray(length, length + extent.length) };
-    try {
-      const written = yield* wait(blocks.writeBlock(view, extent.block, extent.offset, piece));
-      storedDelta += written.storedDelta;
-    } catch (error) {
-      if (length > 0 && error instanceof FsError && error.errno === Errno.ENOSPC) break;
-      throw error;
+  let full: { reason: unknown } | undefined;
+  for (const [index, outcome] of outcomes.entries()) {
+    if (outcome.status === 'fulfilled') {
+      storedDelta += outcome.value.storedDelta;
+      if (full === undefined) length += extents[index]?.length ?? 0;
+    } else if (outcome.reason instanceof FsError && outcome.reason.errno === Errno.ENOSPC) {
+      full ??= outcome;
+    } else {
+      throw outcome.reason;
     }
-    length += extent.length;
   }
+  if (length === 0 && full !== undefined) throw full.reason;
   return { length, storedDelta };
 }

@@ -5,6 +5,7 @@ import type { InodeId } from '../ids.ts';
 import type { InodeRecord, MetaStore } from '../meta/store.ts';
 import { type Task, wait } from '../task.ts';
 import { mergeStat } from './attributes.ts';
+import { layoutField } from './layout-xattrs.ts';
 import type { Caller } from './types.ts';
 
 /** XATTR_NAME_MAX and XATTR_SIZE_MAX of linux/limits.h. */
@@ -29,29 +30,43 @@ export class ExtendedAttributes {
   /** ENODATA; EOPNOTSUPP outside the namespaces that we keep, EINVAL for a namespace without a name. */
   *get(inode: InodeId, name: Buffer): Task<Buffer> {
     requireSupported(name);
-    if (!(yield* this.#hasBlock0(inode))) throw new FsError('ENODATA');
-    return yield* wait(this.#blocks.getXattr(inode, name));
+    const record = yield* wait(this.#meta.inode(inode));
+    const field = layoutField(name);
+    if (field !== undefined) return field.read(record.layout);
+    if (!mayHaveBlock0(record)) throw new FsError('ENODATA');
+    return yield* wait(this.#blocks.getXattr(record, name));
   }
 
-  /** EEXIST and ENODATA by `mode`; ERANGE (name), E2BIG (value), ENOSPC, EOPNOTSUPP, EINVAL. */
+  /**
+   * EEXIST and ENODATA by `mode`; ERANGE (name), E2BIG (value), ENOSPC, EOPNOTSUPP, EINVAL. The layout's attributes
+   * always exist; they are EEXIST on a file with data.
+   */
   *set(inode: InodeId, name: Buffer, value: Buffer, mode: XattrMode): Task<void> {
     requireSupported(name);
     if (name.length > MAX_NAME_BYTES) throw new FsError('ERANGE');
     if (value.length > MAX_VALUE_BYTES) throw new FsError('E2BIG');
-    if (!(yield* this.#hasBlock0(inode))) {
-      if (mode === 'replace') throw new FsError('ENODATA');
-      yield* this.#createBlock0(inode);
+    const field = layoutField(name);
+    if (field !== undefined) {
+      if (mode === 'create') throw new FsError('EEXIST');
+      yield* wait(this.#meta.setLayout(inode, field.parse(value)));
+      return;
     }
-    yield* wait(this.#blocks.setXattr(inode, name, value, mode));
+    const record = yield* wait(this.#meta.inode(inode));
+    if (mode === 'replace' && !mayHaveBlock0(record)) throw new FsError('ENODATA');
+    if (record.unborn) yield* this.#createBlock0(record);
+    yield* wait(this.#blocks.setXattr(record, name, value, mode));
+    yield* this.#moveCtime(record);
   }
 
   /**
    * Names, each followed by NUL, as listxattr(2) returns them. Those in `trusted.` are for root to see (xattr(7)):
-   * the kernel refuses others their values, but leaves the list to us.
+   * the kernel refuses others their values, but leaves the list to us. The layout's are not listed: what copies
+   * attributes would try to set them on files with data.
    */
   *list(inode: InodeId, caller: Pick<Caller, 'uid'>): Task<Buffer> {
-    if (!(yield* this.#hasBlock0(inode))) return Buffer.alloc(0);
-    const names = yield* wait(this.#blocks.listXattr(inode));
+    const record = yield* wait(this.#meta.inode(inode));
+    if (!mayHaveBlock0(record)) return Buffer.alloc(0);
+    const names = yield* wait(this.#blocks.listXattr(record));
     const seen =
       caller.uid === 0
         ? names
@@ -60,36 +75,45 @@ export class ExtendedAttributes {
     return Buffer.concat(seen.flatMap((name) => [name, end]));
   }
 
-  /** ENODATA, EOPNOTSUPP, EINVAL. */
+  /** ENODATA, EOPNOTSUPP, EINVAL; EPERM for the layout's. */
   *remove(inode: InodeId, name: Buffer): Task<void> {
     requireSupported(name);
-    if (!(yield* this.#hasBlock0(inode))) throw new FsError('ENODATA');
-    yield* wait(this.#blocks.removeXattr(inode, name));
+    if (layoutField(name) !== undefined) throw new FsError('EPERM', 'every dataset has a layout');
+    const record = yield* wait(this.#meta.inode(inode));
+    if (!mayHaveBlock0(record)) throw new FsError('ENODATA');
+    yield* wait(this.#blocks.removeXattr(record, name));
+    yield* this.#moveCtime(record);
   }
 
   /** A file's capabilities go when its data or owner changes, as cap_inode_killpriv() has it. */
-  *dropCapability({ inode }: InodeRecord): Task<void> {
-    const names = yield* wait(this.#blocks.listXattr(inode));
+  *dropCapability(record: InodeRecord): Task<void> {
+    if (!mayHaveBlock0(record)) return;
+    const names = yield* wait(this.#blocks.listXattr(record));
     if (names.some((name) => name.equals(CAPABILITY))) {
-      yield* wait(this.#blocks.removeXattr(inode, CAPABILITY));
+      yield* wait(this.#blocks.removeXattr(record, CAPABILITY));
     }
   }
 
-  *#hasBlock0(inode: InodeId): Task<boolean> {
-    return (yield* wait(this.#blocks.readInner(inode))) !== undefined;
-  }
-
-  *#createBlock0(inode: InodeId): Task<void> {
-    const record = yield* wait(this.#meta.inode(inode));
+  *#createBlock0(record: InodeRecord): Task<void> {
     const { target } = record;
     yield* wait(
-      this.#blocks.createInner(inode, {
+      this.#blocks.createInner(record, {
         stat: mergeStat(record, undefined),
         ...(target !== undefined && { target }),
       }),
     );
-    yield* wait(this.#meta.confirmBorn(inode));
+    yield* wait(this.#meta.confirmBorn(record.inode));
   }
+
+  /** Block 0 knows of the change; the record, which answers for all but files that are written, has to hear of it. */
+  *#moveCtime(record: InodeRecord): Task<void> {
+    yield* wait(this.#meta.setAttributes(record.inode, {}));
+  }
+}
+
+/** A file that is written may have a block 0 before its record says so. */
+function mayHaveBlock0(record: InodeRecord): boolean {
+  return !record.unborn || record.unsettled;
 }
 
 /** As xattr_resolve_name() in fs/xattr.c: a prefix alone is EINVAL, no known prefix at all EOPNOTSUPP. */

@@ -5,7 +5,7 @@
 import { ShortBufferError } from '../bytes.ts';
 import type { Clock, Timespec } from '../clock.ts';
 import { FsError } from '../errno.ts';
-import type { EntrySequence, InodeId } from '../ids.ts';
+import type { BlockIndex, InodeId } from '../ids.ts';
 import { ROOT_INODE } from '../ids.ts';
 import type { Logger } from '../log.ts';
 import { type MaybePromise, runSync, type Task, wait } from '../task.ts';
@@ -32,13 +32,16 @@ import type {
   InodeRecord,
   Layout,
   ListedEntry,
+  Listing,
+  ListingPage,
   MetaStore,
   NewInode,
+  OpenLevel,
   RenameFlags,
   RequestTag,
   Unlinked,
 } from './store.ts';
-import { getSystemNumber, putSystemNumber } from './tables.ts';
+import { findInode, getSystemNumber, putSystemNumber } from './tables.ts';
 import { makeTemporaryFolder, removeTemporaryFolder } from './temporary-place.ts';
 
 export interface LocalMetaOptions {
@@ -75,6 +78,8 @@ interface Opened {
 }
 
 export class LocalMetaStore implements MetaStore {
+  /** It serves one mount, in this process. */
+  readonly shared = false;
   readonly #opened: Opened;
   readonly #database: LmdbKeyValue;
   readonly #context: NamespaceContext;
@@ -206,7 +211,7 @@ export class LocalMetaStore implements MetaStore {
   }
 
   directoryAt(path: readonly Buffer[], owner: NewInode): InodeRecord {
-    return this.#transact((kv) => namespace.directoryAt(this.#context, kv, path, owner));
+    return published(this.#transact((kv) => namespace.directoryAt(this.#context, kv, path, owner)));
   }
 
   lookup(parent: InodeId, name: Buffer): InodeRecord {
@@ -217,8 +222,17 @@ export class LocalMetaStore implements MetaStore {
     return published(runSync(namespace.getInode(this.#database, inode)));
   }
 
-  create(entry: EntryName, spec: NewInode, tag?: RequestTag): InodeRecord {
+  create(entry: EntryName, spec: NewInode, _level?: OpenLevel, tag?: RequestTag): InodeRecord {
     return published(this.#mutate(tag, (kv) => namespace.create(this.#context, kv, entry, spec)));
+  }
+
+  /** One mount alone needs not be told who has what open: it knows itself when an orphan can go. */
+  openInode(inode: InodeId): InodeRecord {
+    return this.inode(inode);
+  }
+
+  closeInode(inode: InodeId, _level: OpenLevel, report?: DataReport): void {
+    if (report !== undefined) this.reportData(inode, report);
   }
 
   link(inode: InodeId, entry: EntryName, tag?: RequestTag): InodeRecord {
@@ -268,15 +282,30 @@ export class LocalMetaStore implements MetaStore {
     this.#transact((kv) => namespace.reportData(kv, inode, report), 'reserve');
   }
 
-  lastSequence(directory: InodeId): EntrySequence {
-    return runSync(namespace.lastSequence(this.#database, directory));
+  list(directory: InodeId, page: ListingPage): Listing {
+    const found = runSync(namespace.list(this.#database, directory, page));
+    const entries = page.withRecords
+      ? found.entries.map((entry) => this.#withRecord(entry))
+      : found.entries;
+    return { directory: published(found.directory), upTo: found.upTo, entries };
   }
 
-  list(
-    directory: InodeId,
-    page: { after: EntrySequence; upTo: EntrySequence; limit: number },
-  ): ListedEntry[] {
-    return runSync(namespace.list(this.#database, directory, page));
+  #withRecord(entry: ListedEntry): Listing['entries'][number] {
+    const record = runSync(findInode(this.#database, entry.inode));
+    return record === undefined ? entry : { ...entry, record: published(record) };
+  }
+
+  setLayout(inode: InodeId, change: Partial<Layout>): InodeRecord {
+    return published(this.#transact((kv) => namespace.setLayout(kv, inode, change)));
+  }
+
+  /** There is one block server. */
+  claimBlocks(_inode: InodeId, blocks: readonly BlockIndex[]): number[] {
+    return blocks.map(() => 0);
+  }
+
+  blockServers(_inode: InodeId, blocks: readonly BlockIndex[]): number[] {
+    return blocks.map(() => 0);
   }
 
   reap(inode: InodeId): MaybePromise<void> {

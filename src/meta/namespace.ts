@@ -2,7 +2,7 @@
  * The namespace operations but rename, each written once over the key-value interface. An operation makes all
  * its checks before its first write: one that fails has changed nothing even if its transaction is committed.
  */
-import { compareTime, type Timespec } from '../clock.ts';
+import { compareTime, laterOf, type Timespec } from '../clock.ts';
 import { FsError } from '../errno.ts';
 import { type EntrySequence, type InodeId, ROOT_INODE } from '../ids.ts';
 import {
@@ -42,6 +42,7 @@ import type {
   EntryName,
   Layout,
   ListedEntry,
+  ListingPage,
   NewInode,
 } from './store.ts';
 import { appendInode, findEntry, findInode, putInode } from './tables.ts';
@@ -102,8 +103,11 @@ function newRecord(
     sizeBytes: directory ? directorySizeBytes(0) : (target?.length ?? 0),
     storedBytes: 0,
     dataVersion: 0,
+    generation: 0,
+    truncatedBytes: 0,
     unborn: true,
     layout,
+    home: layout.policy === 'LOCAL' ? (spec.home ?? 0) : 0,
     mapEpoch: context.mapEpoch,
     uri: 'imss://',
     target: target === undefined ? undefined : Buffer.from(target),
@@ -297,7 +301,10 @@ export function* reportData(
     record.storedBytes = report.storedBytes;
     record.atime = report.atime;
     record.mtime = report.mtime;
+    record.generation = report.generation;
+    record.truncatedBytes = report.truncatedBytes;
   }
+  record.ctime = laterOf(record.ctime, report.ctime);
   yield* putInode(kv, record);
 }
 
@@ -309,27 +316,47 @@ export function* touchAtime(kv: KeyValueTransaction, inode: InodeId, atime: Time
   yield* putInode(kv, record);
 }
 
-export function* lastSequence(kv: KeyValueReader, directory: InodeId): Task<EntrySequence> {
-  const record = yield* requireDirectory(kv, directory);
-  return record.directory.lastSequence as EntrySequence;
+/** What a listing is made of; `entries` lack their records. */
+export interface StoredPage {
+  directory: StoredDirectory;
+  upTo: EntrySequence;
+  entries: ListedEntry[];
 }
 
 export function* list(
   kv: KeyValueReader,
   directory: InodeId,
-  page: { after: EntrySequence; upTo: EntrySequence; limit: number },
-): Task<ListedEntry[]> {
-  yield* requireDirectory(kv, directory);
-  if (page.upTo <= page.after || page.limit <= 0) return [];
+  page: Omit<ListingPage, 'withRecords'>,
+): Task<StoredPage> {
+  const record = yield* requireDirectory(kv, directory);
+  const upTo = page.upTo ?? (record.directory.lastSequence as EntrySequence);
+  if (upTo <= page.after || page.limit <= 0) return { directory: record, upTo, entries: [] };
   const pairs = yield* wait(
     kv.range({
       start: listingKey(directory, page.after + 1),
-      end: listingKey(directory, page.upTo + 1),
+      end: listingKey(directory, upTo + 1),
       limit: page.limit,
     }),
   );
-  return pairs.map(({ key, value }) => {
+  const entries = pairs.map(({ key, value }) => {
     const { inode, type, name } = decodeListing(value);
     return { name, inode, type, sequence: secondNumber(key) as EntrySequence };
   });
+  return { directory: record, upTo, entries };
+}
+
+/** EEXIST for a file with data, EINVAL for what hands on no layout. */
+export function* setLayout(
+  kv: KeyValueTransaction,
+  inode: InodeId,
+  change: Partial<Layout>,
+): Task<StoredInode> {
+  const record = yield* requireInode(kv, inode);
+  if (!isDirectory(record)) {
+    if (fileTypeOf(record.mode) !== FileType.REGULAR) throw new FsError('EINVAL');
+    if (!record.unborn) throw new FsError('EEXIST', 'the layout of a file with data is fixed');
+  }
+  record.layout = { ...record.layout, ...change };
+  yield* putInode(kv, record);
+  return record;
 }

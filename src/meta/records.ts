@@ -27,30 +27,34 @@ export interface DirectoryPart {
  * An inode as the database keeps it. Unlike the record that callers see, it keeps a symlink's target for ever:
  * that lets the symlink outlive its block 0 (see {@link published}).
  */
-export interface StoredInode extends InodeRecord {
+export interface StoredInode extends Omit<InodeRecord, 'unsettled'> {
   directory: DirectoryPart | undefined;
 }
 
 /** tmpfs counts 20 bytes for each entry, `.` and `..` included (BOGO_DIRENT_SIZE in mm/shmem.c). */
 const ENTRY_SIZE_BYTES = 20;
 
-/** Bits of an inode record's second byte. The last two tell which groups of fields follow. */
+/** Bits of an inode record's second byte. All but the first tell which groups of fields follow. */
 const FLAG_UNBORN = 1;
 const FLAG_TIMES = 2;
 const FLAG_DATA = 4;
+const FLAG_TRUNCATED = 8;
+const FLAG_HOME = 16;
 
 function sameTime(a: Timespec, b: Timespec): boolean {
   return a.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
 }
 
 /** A new file, of which there may be millions, has three equal times and no data: neither is then stored. */
-function inodeFlags(record: InodeRecord): number {
+function inodeFlags(record: StoredInode): number {
   const { ctime, atime, mtime } = record;
   const data = record.sizeBytes !== 0 || record.storedBytes !== 0 || record.dataVersion !== 0;
   return (
     (record.unborn ? FLAG_UNBORN : 0) |
     (sameTime(ctime, atime) && sameTime(ctime, mtime) ? 0 : FLAG_TIMES) |
-    (data ? FLAG_DATA : 0)
+    (data ? FLAG_DATA : 0) |
+    (record.generation === 0 ? 0 : FLAG_TRUNCATED) |
+    (record.home === 0 ? 0 : FLAG_HOME)
   );
 }
 
@@ -62,9 +66,14 @@ export function directorySizeBytes(entries: number): number {
   return (entries + 2) * ENTRY_SIZE_BYTES;
 }
 
-/** What callers get to see of a stored inode: once born, a symlink's target is in block 0. */
-export function published(record: StoredInode): InodeRecord {
-  if (!record.unborn && record.target !== undefined) record.target = undefined;
+/**
+ * What callers get to see of a stored inode: once born, a symlink's target is in block 0. `unsettled` says whether a
+ * regular file may have changed since its last report; nothing else ever has.
+ */
+export function published(stored: StoredInode, unsettled = true): InodeRecord {
+  if (!stored.unborn && stored.target !== undefined) stored.target = undefined;
+  const record = stored as StoredInode & { unsettled: boolean };
+  record.unsettled = unsettled && fileTypeOf(stored.mode) === FileType.REGULAR;
   return record;
 }
 
@@ -94,6 +103,8 @@ function writeInode(record: StoredInode): ByteWriter {
   if ((flags & FLAG_DATA) !== 0) {
     writer.u64(record.sizeBytes).u64(record.storedBytes).u64(record.dataVersion);
   }
+  if ((flags & FLAG_TRUNCATED) !== 0) writer.u64(record.generation).u64(record.truncatedBytes);
+  if ((flags & FLAG_HOME) !== 0) writer.u16(record.home);
   writer
     .u8(POLICIES.indexOf(record.layout.policy))
     .u8(record.layout.replication)
@@ -135,6 +146,7 @@ export function decodeInode(inode: InodeId, bytes: Buffer): StoredInode {
   const flags = reader.u8();
   const hasTimes = (flags & FLAG_TIMES) !== 0;
   const hasData = (flags & FLAG_DATA) !== 0;
+  const isTruncated = (flags & FLAG_TRUNCATED) !== 0;
   const head = {
     mode: reader.u16(),
     nlink: reader.u32(),
@@ -157,6 +169,9 @@ export function decodeInode(inode: InodeId, bytes: Buffer): StoredInode {
     sizeBytes: hasData ? reader.u64() : 0,
     storedBytes: hasData ? reader.u64() : 0,
     dataVersion: hasData ? reader.u64() : 0,
+    generation: isTruncated ? reader.u64() : 0,
+    truncatedBytes: isTruncated ? reader.u64() : 0,
+    home: (flags & FLAG_HOME) === 0 ? 0 : reader.u16(),
     layout: {
       policy: policyAt(reader.u8()),
       replication: reader.u8(),

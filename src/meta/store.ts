@@ -3,18 +3,11 @@
  * store answers at once, a remote one by promise. Every mutation is atomic; names are raw bytes.
  */
 import type { Timespec } from '../clock.ts';
-import type { EntrySequence, InodeId } from '../ids.ts';
-import type { PolicyName } from '../policy.ts';
+import type { BlockIndex, EntrySequence, InodeId } from '../ids.ts';
+import type { Dataset, Layout } from '../layout.ts';
 import type { MaybePromise } from '../task.ts';
 
-/** How a dataset's blocks are placed; kept with the dataset from its creation. */
-export interface Layout {
-  policy: PolicyName;
-  blockSizeBytes: number;
-  /** Copies of each block, 1 to 3. */
-  replication: number;
-}
-
+export type { Layout } from '../layout.ts';
 export { POLICIES, type PolicyName } from '../policy.ts';
 
 /**
@@ -27,26 +20,32 @@ export interface DataReport {
   storedBytes: number;
   atime: Timespec;
   mtime: Timespec;
+  /** Last change that block 0 knows of; the record's own only ever moves forward to it. */
+  ctime: Timespec;
   /** Raised by every change of data. */
   dataVersion: number;
+  /** Raised by every truncation. */
+  generation: number;
+  /** Where the latest truncation cut. */
+  truncatedBytes: number;
 }
 
 /** The outer record of a dataset. Authoritative for all but what block 0 keeps (see {@link DataReport}). */
-export interface InodeRecord extends DataReport {
-  readonly inode: InodeId;
+export interface InodeRecord extends DataReport, Dataset {
   /** Type and permission bits as in `st_mode`. */
   mode: number;
   nlink: number;
   uid: number;
   gid: number;
   rdev: number;
-  ctime: Timespec;
   /** Block 0 has not been written yet: the record alone describes the dataset. */
   unborn: boolean;
+  /**
+   * A regular file that somebody has open for writing, or whose writer died without a report: block 0, if there is one,
+   * knows better than this record. A store that is not told of openers says so of every regular file.
+   */
+  readonly unsettled: boolean;
   layout: Layout;
-  /** Epoch of the server map under which its blocks are placed. */
-  mapEpoch: number;
-  /** The URI under which it was created; placement hashes it, so a rename moves no data. */
   uri: string;
   /** A symlink's target while the symlink is unborn; afterwards block 0 has it. */
   target: Buffer | undefined;
@@ -63,7 +62,12 @@ export interface NewInode {
   rdev?: number;
   /** A symlink's target, 1 to 4,095 bytes. */
   target?: Buffer;
+  /** Block server on the creator's node, or any other; kept where the policy is LOCAL. 0 if absent. */
+  home?: number;
 }
+
+/** What a mount has an inode open for. The metadata server keeps the highest level of each mount. */
+export type OpenLevel = 'none' | 'read' | 'write';
 
 /** A change of outer attributes; what is absent stays. `ctime` becomes now in any case. */
 export interface AttributeChange {
@@ -86,9 +90,28 @@ export interface ListedEntry {
   sequence: EntrySequence;
 }
 
+/** A page of a directory listing. */
+export interface ListingPage {
+  after: EntrySequence;
+  /** The last entry to list; undefined for the newest that there is now. */
+  upTo: EntrySequence | undefined;
+  limit: number;
+  /** Records of the entries are wanted, too. */
+  withRecords: boolean;
+}
+
+/** What {@link MetaStore.list} returns. */
+export interface Listing {
+  directory: InodeRecord;
+  /** The last entry that this listing will ever show. */
+  upTo: EntrySequence;
+  /** `record` is set if it was asked for, unless the inode has gone meanwhile. */
+  entries: (ListedEntry & { record?: InodeRecord })[];
+}
+
 /** Result of taking a name away from an inode. */
 export interface Unlinked {
-  /** The record afterwards. With `nlink` 0 it is an orphan, kept until {@link MetaStore.reap}. */
+  /** The record afterwards. With `nlink` 0 it is an orphan, kept for this mount until {@link MetaStore.reap}. */
   record: InodeRecord;
 }
 
@@ -121,50 +144,63 @@ export interface RequestTag {
  * or NUL, ENOSPC when the database's disk is full, EIO when it fails otherwise. Further errnos are listed per method.
  */
 export interface MetaStore {
+  /** Others may change what this mount sees; {@link openInode} and {@link closeInode} tell who has what open. */
+  readonly shared: boolean;
   /** The directory that an `imss://` URI's path names, made (with its parents) if missing. ENOTDIR. */
   directoryAt(path: readonly Buffer[], owner: NewInode): MaybePromise<InodeRecord>;
   lookup(parent: InodeId, name: Buffer): MaybePromise<InodeRecord>;
   inode(inode: InodeId): MaybePromise<InodeRecord>;
-  /** Makes an inode of any type and its entry. EEXIST, EMLINK (too many subdirectories). */
-  create(entry: EntryName, spec: NewInode, tag?: RequestTag): MaybePromise<InodeRecord>;
+  /** Makes an inode of any type and its entry, open at `level`. EEXIST, EMLINK (too many subdirectories). */
+  create(entry: EntryName, spec: NewInode, level?: OpenLevel): MaybePromise<InodeRecord>;
+  /**
+   * This mount has the inode open, for at least `level`: an orphan stays as long as anybody has. To repeat it is
+   * harmless. ESTALE also for an orphan that this mount has neither open nor removed itself.
+   */
+  openInode(inode: InodeId, level: Exclude<OpenLevel, 'none'>): MaybePromise<InodeRecord>;
+  /**
+   * This mount has the inode open for no more than `level` from now on. `report` as in {@link reportData}; without one,
+   * a mount that had it open for writing has changed nothing. Nothing happens for an inode that is gone.
+   */
+  closeInode(inode: InodeId, level: OpenLevel, report?: DataReport): MaybePromise<void>;
   /** A second name. EEXIST, EPERM for a directory, EMLINK above 65,000, ENOENT for an orphan. */
-  link(inode: InodeId, entry: EntryName, tag?: RequestTag): MaybePromise<InodeRecord>;
+  link(inode: InodeId, entry: EntryName): MaybePromise<InodeRecord>;
   /** EISDIR for a directory. */
-  unlink(entry: EntryName, tag?: RequestTag): MaybePromise<Unlinked>;
+  unlink(entry: EntryName): MaybePromise<Unlinked>;
   /** ENOTEMPTY, ENOTDIR, EBUSY for the root. */
-  rmdir(entry: EntryName, tag?: RequestTag): MaybePromise<Unlinked>;
+  rmdir(entry: EntryName): MaybePromise<Unlinked>;
   /**
    * rename(2) and renameat2(2): EEXIST, ENOTEMPTY, EISDIR, ENOTDIR, EINVAL (into its own subtree), EMLINK.
    * Returns what lost its name to the rename, if anything did.
    */
-  rename(
-    from: EntryName,
-    to: EntryName,
-    flags?: RenameFlags,
-    tag?: RequestTag,
-  ): MaybePromise<Unlinked | undefined>;
-  setAttributes(
-    inode: InodeId,
-    change: AttributeChange,
-    tag?: RequestTag,
-  ): MaybePromise<InodeRecord>;
+  rename(from: EntryName, to: EntryName, flags?: RenameFlags): MaybePromise<Unlinked | undefined>;
+  setAttributes(inode: InodeId, change: AttributeChange): MaybePromise<InodeRecord>;
   /** A listing's or readlink's access time: changes nothing else. */
   touchAtime(inode: InodeId, atime: Timespec): MaybePromise<void>;
   /** Block 0 exists now: the record is born, a symlink's target leaves it. Repeating it changes nothing. */
   confirmBorn(inode: InodeId): MaybePromise<void>;
-  /** A writer's close: stores the report and marks the record born. A lower `dataVersion` than stored is ignored. */
+  /** Block 0 has changed: stores the report and marks the record born. A lower `dataVersion` than stored is ignored. */
   reportData(inode: InodeId, report: DataReport): MaybePromise<void>;
-  /** The highest sequence number that the directory has given out; listings stop there. */
-  lastSequence(directory: InodeId): MaybePromise<EntrySequence>;
   /** Entries with `after < sequence <= upTo`, in order of sequence, at most `limit`. No `.` and `..`. */
-  list(
-    directory: InodeId,
-    page: { after: EntrySequence; upTo: EntrySequence; limit: number },
-  ): MaybePromise<ListedEntry[]>;
-  /** The last opener of an orphan is gone: its blocks are freed, then its record. ESTALE is not raised. */
+  list(directory: InodeId, page: ListingPage): MaybePromise<Listing>;
+  /**
+   * This mount needs an orphan no more. When no mount does, its blocks are freed, then its record. ESTALE is not raised.
+   */
   reap(inode: InodeId): MaybePromise<void>;
   /** How many inodes exist, orphans included. */
   inodeCount(): MaybePromise<number>;
+  /**
+   * Changes the layout that a directory hands on, or that of a regular file that has no data yet. EEXIST for a file
+   * with data, EINVAL for anything else.
+   */
+  setLayout(inode: InodeId, change: Partial<Layout>): MaybePromise<InodeRecord>;
+  /** LOCAL datasets: the server of each block, which is `server` for those that had none until now. */
+  claimBlocks(
+    inode: InodeId,
+    blocks: readonly BlockIndex[],
+    server: number,
+  ): MaybePromise<number[]>;
+  /** LOCAL datasets: the server of each block; undefined for one that was never written. */
+  blockServers(inode: InodeId, blocks: readonly BlockIndex[]): MaybePromise<(number | undefined)[]>;
 }
 
 /** What the metadata store needs of the block stores; wired by `cli`. */

@@ -13,17 +13,13 @@ import {
   FUSE_GETXATTR_OUT,
   FUSE_OPEN_OUT,
   FUSE_ROOT_ID,
-  OpenFlag,
 } from './abi.ts';
 import type { Decoded } from './layout.ts';
 import { attrFromStat, dataReply, emptyReply, structReply } from './reply.ts';
 import type { RequestHeader as Header } from './request.ts';
 
-/**
- * How long the kernel may keep what we told it, in seconds. While this is the only mount, every change goes
- * through this very kernel, so nothing can become stale.
- */
-const VALID_SECONDS = 86_400;
+/** A day. While this is the only mount, every change goes through this very kernel, so nothing can become stale. */
+const LONE_VALID_SECONDS = 86_400;
 
 export interface OperationContext {
   readonly vfs: Vfs;
@@ -36,6 +32,8 @@ export interface Reply {
   readonly lookups: readonly InodeId[];
   /** A handle that this reply opens; to be released if the reply cannot be delivered. */
   readonly opened?: HandleId;
+  /** To be called once the parts have been sent: they lie in memory that is used again. */
+  readonly release?: (() => void) | undefined;
 }
 
 const NO_LOOKUPS: readonly InodeId[] = [];
@@ -48,6 +46,11 @@ export function toInode({ vfs }: OperationContext, nodeid: number): InodeId {
 /** The inverse of {@link toInode}. */
 export function toNode({ vfs }: OperationContext, inode: InodeId): number {
   return inode === vfs.root ? FUSE_ROOT_ID : inode;
+}
+
+/** How long the kernel may keep what we tell it: others may change it at any time, if there are others. */
+function validSeconds({ vfs }: OperationContext): number {
+  return vfs.shared ? 0 : LONE_VALID_SECONDS;
 }
 
 /** A size of 0 asks how large the value is; ERANGE when it is larger than the caller's buffer. */
@@ -64,23 +67,23 @@ export function entryValues(
   context: OperationContext,
   entry: Entry,
 ): Decoded<typeof FUSE_ENTRY_OUT> {
+  const valid = validSeconds(context);
   return {
     nodeid: toNode(context, entry.inode),
     generation: 0,
-    entry_valid: VALID_SECONDS,
-    attr_valid: VALID_SECONDS,
+    entry_valid: valid,
+    attr_valid: valid,
     entry_valid_nsec: 0,
     attr_valid_nsec: 0,
     attr: attrFromStat(entry.stat),
   };
 }
 
-/**
- * A handle that cannot write has nothing to flush, so its close(2) need not ask us. That holds as long as the kernel
- * keeps POSIX locks itself: FLUSH would otherwise drop them.
- */
-export function openValues(handle: HandleId, readOnly = false): Decoded<typeof FUSE_OPEN_OUT> {
-  const flags = OpenFlag.KEEP_CACHE | (readOnly ? OpenFlag.NOFLUSH : 0);
+/** A new handle; `flags` are of {@link OpenFlag}. */
+export function openValues(
+  { handle }: { handle: HandleId },
+  flags: number,
+): Decoded<typeof FUSE_OPEN_OUT> {
   return { fh: handle, open_flags: flags, backing_id: 0 };
 }
 
@@ -91,15 +94,16 @@ export function entryReply(context: OperationContext, header: Header, entry: Ent
 }
 
 /** Node 0: the kernel remembers that there is no such name. */
-export function negativeEntry(header: Header): Reply {
-  return single(structReply(header.unique, FUSE_ENTRY_OUT, NEGATIVE_ENTRY));
+export function negativeEntry(context: OperationContext, header: Header): Reply {
+  const entry = { ...NEGATIVE_ENTRY, entry_valid: validSeconds(context) };
+  return single(structReply(header.unique, FUSE_ENTRY_OUT, entry));
 }
 
 const EPOCH = { seconds: 0, nanoseconds: 0 };
 const NEGATIVE_ENTRY: Decoded<typeof FUSE_ENTRY_OUT> = {
   nodeid: 0,
   generation: 0,
-  entry_valid: VALID_SECONDS,
+  entry_valid: 0,
   attr_valid: 0,
   entry_valid_nsec: 0,
   attr_valid_nsec: 0,
@@ -120,10 +124,10 @@ const NEGATIVE_ENTRY: Decoded<typeof FUSE_ENTRY_OUT> = {
 };
 
 /** The attributes of an inode that the kernel knows. */
-export function attrReply(header: Header, stat: Stat): Reply {
+export function attrReply(context: OperationContext, header: Header, stat: Stat): Reply {
   return single(
     structReply(header.unique, FUSE_ATTR_OUT, {
-      attr_valid: VALID_SECONDS,
+      attr_valid: validSeconds(context),
       attr_valid_nsec: 0,
       attr: attrFromStat(stat),
     }),
@@ -131,9 +135,9 @@ export function attrReply(header: Header, stat: Stat): Reply {
 }
 
 /** A new handle; see {@link openValues}. */
-export function openReply(header: Header, handle: HandleId, readOnly = false): Reply {
-  const reply = structReply(header.unique, FUSE_OPEN_OUT, openValues(handle, readOnly));
-  return { parts: [reply], lookups: NO_LOOKUPS, opened: handle };
+export function openReply(header: Header, opened: { handle: HandleId }, flags: number): Reply {
+  const reply = structReply(header.unique, FUSE_OPEN_OUT, openValues(opened, flags));
+  return { parts: [reply], lookups: NO_LOOKUPS, opened: opened.handle };
 }
 
 /** Success, with nothing to tell. */

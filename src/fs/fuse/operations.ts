@@ -7,10 +7,11 @@ import { FsError } from '../../errno.ts';
 import type { HandleId, InodeId } from '../../ids.ts';
 import { FileType, PERMISSION_MASK } from '../../stat.ts';
 import { type Task, wait } from '../../task.ts';
-import type { SetAttributes } from '../types.ts';
+import type { OpenMode, SetAttributes } from '../types.ts';
 import {
   FUSE_STATFS_OUT,
   FUSE_WRITE_OUT,
+  OpenFlag,
   OpenInFlag,
   type OperationName,
   SetattrValid,
@@ -81,18 +82,23 @@ const HANDLERS: Handlers = {
     try {
       return entryReply(context, header, yield* context.vfs.lookup(parent, names[0]));
     } catch (error) {
-      if (error instanceof FsError && error.code === 'ENOENT') return negativeEntry(header);
+      if (error instanceof FsError && error.code === 'ENOENT')
+        return negativeEntry(context, header);
       throw error;
     }
   },
 
   *GETATTR(context, { header }) {
-    return attrReply(header, yield* context.vfs.getattr(toInode(context, header.nodeid)));
+    return attrReply(context, header, yield* context.vfs.getattr(toInode(context, header.nodeid)));
   },
 
   *SETATTR(context, { header, input }) {
     const inode = toInode(context, header.nodeid);
-    return attrReply(header, yield* context.vfs.setattr(inode, requestedAttributes(input)));
+    return attrReply(
+      context,
+      header,
+      yield* context.vfs.setattr(inode, requestedAttributes(input)),
+    );
   },
 
   *READLINK(context, { header }) {
@@ -159,19 +165,21 @@ const HANDLERS: Handlers = {
     const spec = { mode: FileType.REGULAR | (input.mode & PERMISSION_MASK), uid, gid };
     const mode = { ...openMode(input), exclusive: (input.flags & O_EXCL) !== 0 };
     const created = yield* context.vfs.create(entry, spec, mode);
-    const reply = createReply(unique, entryValues(context, created), openValues(created.handle));
+    const how = openFlags(context, input, created);
+    const reply = createReply(unique, entryValues(context, created), openValues(created, how));
     return { parts: [reply], lookups: [created.inode], opened: created.handle };
   },
 
   *OPEN(context, { header, input }) {
     const inode = toInode(context, header.nodeid);
-    const readOnly = (input.flags & O_ACCMODE) === O_RDONLY;
-    return openReply(header, yield* context.vfs.open(inode, openMode(input)), readOnly);
+    const opened = yield* context.vfs.open(inode, openMode(input));
+    return openReply(header, opened, openFlags(context, input, opened));
   },
 
   *READ(context, { header, input }) {
     const range = { offset: input.offset, length: input.size };
-    return plain(dataReply(header.unique, yield* context.vfs.read(input.fh as HandleId, range)));
+    const { slices, release } = yield* context.vfs.read(input.fh as HandleId, range);
+    return { ...plain(dataReply(header.unique, slices)), release };
   },
 
   *WRITE(context, { header, input, data }, payload) {
@@ -202,7 +210,8 @@ const HANDLERS: Handlers = {
   },
 
   *OPENDIR(context, { header }) {
-    return openReply(header, yield* context.vfs.opendir(toInode(context, header.nodeid)));
+    const handle = yield* context.vfs.opendir(toInode(context, header.nodeid));
+    return openReply(header, { handle }, 0);
   },
 
   *READDIR(context, { header, input }) {
@@ -338,14 +347,34 @@ function requestedAttributes(input: RequestOf<'SETATTR'>['input']): SetAttribute
   return change;
 }
 
-function openMode(input: { flags: number; open_flags: number }): {
-  truncate: boolean;
-  dropPrivilegeBits: boolean;
-} {
+function openMode(input: {
+  flags: number;
+  open_flags: number;
+}): OpenMode & { dropPrivilegeBits: boolean } {
   return {
+    write: (input.flags & O_ACCMODE) !== O_RDONLY,
     truncate: (input.flags & O_TRUNC) !== 0,
     dropPrivilegeBits: (input.open_flags & OpenInFlag.KILL_SUIDGID) !== 0,
   };
+}
+
+/**
+ * What the kernel may do with an open file on its own. A handle that cannot write has nothing to flush, so its close(2)
+ * need not ask us; that holds as long as the kernel keeps POSIX locks itself: FLUSH would otherwise drop them. Appends
+ * beside those of other mounts must come to us whole, and their end is not where the kernel thinks.
+ */
+function openFlags(
+  { vfs }: OperationContext,
+  { flags }: { flags: number },
+  { keepsPages }: { keepsPages: boolean },
+): number {
+  const isReadOnly = (flags & O_ACCMODE) === O_RDONLY;
+  const isSharedAppend = vfs.shared && !isReadOnly && (flags & O_APPEND) !== 0;
+  return (
+    (keepsPages ? OpenFlag.KEEP_CACHE : 0) |
+    (isReadOnly ? OpenFlag.NOFLUSH : 0) |
+    (isSharedAppend ? OpenFlag.DIRECT_IO : 0)
+  );
 }
 
 function xattrMode(flags: number): XattrMode {

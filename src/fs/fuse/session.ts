@@ -256,6 +256,7 @@ export class Session {
     const { header } = request;
     if (this.#debug) this.#logger.debug(describeExchange(request, reply.parts));
     const errno = this.#send(header, reply.parts);
+    reply.release?.();
     if (errno === 0) {
       for (const inode of reply.lookups) this.#vfs.references.addLookup(inode);
     } else if (reply.opened !== undefined) {

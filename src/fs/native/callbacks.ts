@@ -18,6 +18,8 @@ import { resolve, resolveName, toBytes, toText } from './paths.ts';
 import { Runner, type RunnerOptions } from './runner.ts';
 
 /** Flags of fcntl.h and sys/xattr.h. */
+const O_ACCMODE = 0o3;
+const O_RDONLY = 0o0;
 const O_TRUNC = 0o1000;
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
@@ -238,18 +240,21 @@ function fileCallbacks({
     const { uid, gid } = caller;
     const spec = { mode: FileType.REGULAR | (mode & PERMISSION_MASK), uid, gid };
     // The package does not tell of open(2)'s flags. The kernel creates only what it knows to be missing.
-    const how = { truncate: false, exclusive: false };
+    const how = { write: true, truncate: false, exclusive: false };
     return handles.add(yield* vfs.create(yield* resolveName(vfs, path), spec, how));
   }
   function* open(path: string, flags: number): Task<number> {
     const { inode } = yield* resolve(vfs, path);
-    const handle = yield* vfs.open(inode, { truncate: (flags & O_TRUNC) !== 0 });
+    const write = (flags & O_ACCMODE) !== O_RDONLY;
+    const { handle } = yield* vfs.open(inode, { write, truncate: (flags & O_TRUNC) !== 0 });
     return handles.add({ handle, inode });
   }
   function* read(fd: number, room: Buffer, offset: number): Task<number> {
-    const parts = yield* vfs.read(handles.get(fd).handle, { offset, length: room.length });
+    const range = { offset, length: room.length };
+    const { slices, release } = yield* vfs.read(handles.get(fd).handle, range);
     let end = 0;
-    for (const part of parts) end += part.copy(room, end);
+    for (const slice of slices) end += slice.copy(room, end);
+    release?.();
     return end;
   }
   function* write(fd: number, bytes: Buffer, offset: number): Task<number> {
