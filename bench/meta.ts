@@ -60,12 +60,12 @@ measure('lookup of nothing', count, () => {
     // Expected.
   }
 });
-let after = 0 as EntrySequence;
+let position = 0 as EntrySequence;
 const start = performance.now();
-for (let upTo: EntrySequence | undefined; upTo === undefined || after < upTo;) {
-  const page = store.list(parent, { after, upTo, limit: 512, withRecords: false });
+for (let upTo: EntrySequence | undefined; upTo === undefined || position < upTo;) {
+  const page = store.list(parent, { after: position, upTo, limit: 512, withRecords: false });
   ({ upTo } = page);
-  after = page.entries.at(-1)?.sequence ?? upTo;
+  position = page.entries.at(-1)?.sequence ?? upTo;
 }
 const listMs = performance.now() - start;
 console.log(`list: ${Math.round((count / listMs) * 1000).toLocaleString('en')} entries/s`);
