@@ -14,8 +14,8 @@ export interface MountConfig {
   debugFuse: boolean;
 }
 
-/** What a mount holds; logged for those who look after it. */
-export interface MountCounts extends UseCounts {
+/** What the stores of a mount hold, as far as they are in its process. */
+export interface StoreCounts {
   /** Inodes that exist, orphans included. */
   inodes: number;
   /** Datasets with a block 0. */
@@ -29,10 +29,13 @@ export interface MountCounts extends UseCounts {
   metadataFileBytes: number;
 }
 
+/** What a mount with stores of its own holds; logged for those who look after it. */
+export type MountCounts = UseCounts & StoreCounts;
+
 /** A mount that answers. */
 export interface RunningMount {
   readonly engine: Engine;
-  counts(): MountCounts;
+  counts(): UseCounts & Partial<StoreCounts>;
   /** Lines for the person who mounted, beyond that it is mounted; at most a few. */
   describe(): string[];
   /** Closes the stores; called once, after the engine has ended. */

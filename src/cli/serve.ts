@@ -14,7 +14,7 @@ import type { MountTools } from './mount-tools.ts';
 import { PATIENCE_MS } from './patience.ts';
 import { ownIdentity, ownUse } from './process-info.ts';
 import type { RunState, RunStateFile } from './run-state.ts';
-import type { MountConfig, MountCounts, RunningMount, StartEngine } from './running-mount.ts';
+import type { MountConfig, RunningMount, StartEngine } from './running-mount.ts';
 
 /** How long an unmount may take before the process ends without it. */
 const LAST_UNMOUNT_MS = 3000;
@@ -154,7 +154,7 @@ class Stopper {
   }
 
   /** Undefined before there is a mount, and once its stores are being closed. */
-  counts(): MountCounts | undefined {
+  counts(): ReturnType<RunningMount['counts']> | undefined {
     return this.#closing === undefined ? this.#mount?.counts() : undefined;
   }
 
