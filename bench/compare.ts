@@ -99,9 +99,11 @@ async function run(options: BenchOptions): Promise<Figures> {
       version: packageVersion(),
       machine,
       settings: { quick: options.quick, rounds, sizeMib: options.sizeMib, files: options.files },
-      targets: targets.map(({ kind: { name, title, role } }) =>
-        role === undefined ? { name, title } : { name, title, role },
-      ),
+      targets: targets.map(({ kind: { name, title, role, comparedWith } }) => ({
+        ...{ name, title },
+        ...(role !== undefined && { role }),
+        ...(comparedWith !== undefined && { comparedWith }),
+      })),
       leftOut,
       ...found,
     };

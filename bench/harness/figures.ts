@@ -19,6 +19,8 @@ export interface Column {
   readonly name: string;
   readonly title: string;
   readonly role?: 'base' | 'reference';
+  /** Name of the target that it is compared with instead of base and reference. */
+  readonly comparedWith?: string;
 }
 
 export interface Row {

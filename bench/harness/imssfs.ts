@@ -5,7 +5,8 @@ import { nodeProcessesOf } from '../../test/support/processes.ts';
 import { command } from './command.ts';
 import { type Place, waitForMount } from './place.ts';
 
-const bin = (name: string): string =>
+/** Path of a program of ours. */
+export const bin = (name: string): string =>
   fileURLToPath(new URL(`../../../bin/${name}`, import.meta.url));
 
 export interface MountedImssfs {

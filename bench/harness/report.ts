@@ -9,20 +9,28 @@ const NONE = '–';
 export function fullTable(figures: Figures): string {
   const base = columnOf(figures, 'base') ?? figures.targets[0];
   const reference = columnOf(figures, 'reference');
-  const others = figures.targets.filter(({ name }) => name !== base?.name);
-  const mine = figures.targets.filter(({ title }) => title.startsWith('imssfs'));
+  const others = figures.targets.filter(
+    ({ name, comparedWith }) => name !== base?.name && comparedWith === undefined,
+  );
+  const mine = others.filter(({ title }) => title.startsWith('imssfs'));
   const over = reference === undefined ? [] : mine;
+  const apart = figures.targets.flatMap((column) => {
+    const other = figures.targets.find(({ name }) => name === column.comparedWith);
+    return other === undefined ? [] : [{ column, other }];
+  });
   const header = [
     'Workload',
     ...(base === undefined ? [] : [base.title]),
     ...others.map(({ title }) => `${title} / ${base?.title ?? ''}`),
     ...over.map(({ title }) => `**${title} / ${reference?.title ?? ''}**`),
+    ...apart.map(({ column, other }) => `${column.title} / ${other.title}`),
   ];
   const rows = figures.rows.map((row) => [
     row.name,
     ...(base === undefined ? [] : [rate(row, base)]),
     ...others.map((column) => withRange(ratio(row, column, base))),
     ...over.map((column) => bold(withRange(ratio(row, column, reference)))),
+    ...apart.map(({ column, other }) => withRange(ratio(row, column, other))),
   ]);
   return `${machineLine(figures)}\n\n${markdownTable(header, rows)}`;
 }

@@ -17,6 +17,7 @@ import {
 import { join } from 'node:path';
 import { fuseNativeState } from '../../test/support/fuse-native.ts';
 import { command, lastWords } from './command.ts';
+import { mountDetached } from './detached.ts';
 import { mountImssfs } from './imssfs.ts';
 import { isRoot, type Place, unmount, waitForEnd, waitForMount } from './place.ts';
 
@@ -27,6 +28,8 @@ export interface TargetKind {
   readonly title: string;
   /** What the others are divided by; of several, the first that is there. */
   readonly role?: 'base' | 'reference';
+  /** Name of the target that it is compared with instead of base and reference. */
+  readonly comparedWith?: string;
   /** Measured although nobody asked for it by name. */
   readonly byDefault: boolean;
   /** It is what is tested: that it cannot be mounted is no reason to go on without it. */
@@ -69,6 +72,22 @@ const TARGETS: readonly TargetKind[] = [
     byDefault: true,
     mustMount: () => ['loads', 'broken'].includes(fuseNativeState()),
     mount: (place, capacityMib) => mountEngine(place, 'fuse-native', capacityMib),
+  },
+  {
+    name: 'detached-1',
+    title: 'imssfs, 1 block server',
+    comparedWith: 'kernel',
+    byDefault: true,
+    mustMount: () => true,
+    mount: (place, capacityMib) => mountDetached(place, { blockServers: 1, capacityMib }),
+  },
+  {
+    name: 'detached-2',
+    title: 'imssfs, 2 block servers',
+    comparedWith: 'kernel',
+    byDefault: true,
+    mustMount: () => true,
+    mount: (place, capacityMib) => mountDetached(place, { blockServers: 2, capacityMib }),
   },
   {
     name: 'passthrough',
