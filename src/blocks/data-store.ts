@@ -72,6 +72,13 @@ export class DataStore {
     return slices;
   }
 
+  /** Bytes stored of a block; 0 if it is not here. */
+  length(inode: InodeId, block: BlockNumber): number {
+    const row = this.#table.find(inode);
+    const place = row === 0 ? 0 : this.#index.find(row, block);
+    return place === 0 ? 0 : this.#index.storedAt(place);
+  }
+
   write(view: DatasetView, write: BlockWrite): { storedDelta: number } {
     const { offset, payload } = write;
     const end = offset + payload.bytes.length;

@@ -57,6 +57,14 @@ export class InnerStore {
     return this.#find(inode) !== 0;
   }
 
+  /** Length of block 0; 0 without one. */
+  length(inode: InodeId): number {
+    const ref = this.#find(inode);
+    return ref === 0
+      ? 0
+      : inner.innerBytes(this.#slots.slabOf(ref).view, this.#slots.offsetOf(ref));
+  }
+
   read(inode: InodeId): DataAttributes | undefined {
     const ref = this.#find(inode);
     if (ref === 0) return undefined;

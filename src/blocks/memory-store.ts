@@ -18,6 +18,7 @@ import { SlotAllocator, type MemoryReport } from './slab.ts';
 import type { MemorySource } from './page-runs.ts';
 import type {
   BlockLease,
+  BlockLocation,
   BlockStore,
   BlockUsage,
   DataAttributes,
@@ -196,6 +197,15 @@ export class MemoryBlockStore implements BlockStore {
       usedBytes: this.#slots.usedBytes,
       datasets: this.#table.count,
     };
+  }
+
+  locate(dataset: Dataset, blocks: readonly BlockNumber[]): BlockLocation[] {
+    return blocks.map((block) => {
+      const storedBytes =
+        block === 0 ? this.#inner.length(dataset.inode) : this.#data.length(dataset.inode, block);
+      const isLost = storedBytes === 0 && this.#life.mayHaveLost(dataset);
+      return { server: 0, storedBytes: isLost ? undefined : storedBytes };
+    });
   }
 
   /** A whole block of the default size to receive data in; undefined only when no memory is left at all. */

@@ -98,6 +98,14 @@ export interface BlockUsage {
   datasets: number;
 }
 
+/** Where a block is, and what is there of it. */
+export interface BlockLocation {
+  /** Number of its server; undefined for a block of a LOCAL dataset that was never written. */
+  readonly server: number | undefined;
+  /** Bytes stored, 0 for a hole; undefined if the server does not tell or has lost the block. */
+  readonly storedBytes: number | undefined;
+}
+
 /** How setxattr(2) treats a name that exists (CREATE: EEXIST) or does not (REPLACE: ENODATA). */
 export type XattrMode = 'either' | 'create' | 'replace';
 
@@ -193,4 +201,6 @@ export interface BlockStore {
   /** Frees block 0 and all data blocks; nothing happens for a dataset that is not here. */
   free(inode: InodeId): MaybePromise<void>;
   usage(): MaybePromise<BlockUsage>;
+  /** Where blocks are, for people who want to know; block 0 is number 0. Never fails for what a server does not tell. */
+  locate(dataset: Dataset, blocks: readonly BlockIndex[]): MaybePromise<BlockLocation[]>;
 }

@@ -32,6 +32,7 @@ export async function startAttached(
     blocks,
     clock,
     ownBlocks: blocks,
+    serverNames: ['this mount'],
     counts: () => countsOf(meta, blocks),
     describe: () => describeDropped(meta.droppedAtOpen),
     close: () => meta.close(),

@@ -28,6 +28,8 @@ export interface MountedStores {
   readonly ownBlocks?: MemoryBlockStore | undefined;
   /** See {@link Vfs}. */
   readonly home?: number | undefined;
+  /** What `imssfs info` calls the block servers, by number. */
+  readonly serverNames: readonly string[];
   /** What the stores hold, for those who look after the mount. */
   counts(): Partial<StoreCounts>;
   describe(): string[];
@@ -55,7 +57,7 @@ export async function mountStores(
   prepare: (vfs: Vfs) => void = () => undefined,
 ): Promise<RunningMount> {
   const { settings, request } = config;
-  const { meta, blocks, clock, home } = stores;
+  const { meta, blocks, clock, home, serverNames } = stores;
   const root = await runTask(wait(meta.directoryAt(settings.rootPath, ownRoot())));
   const vfs = new Vfs({
     meta,
@@ -64,6 +66,7 @@ export async function mountStores(
     logger: logger.component('vfs'),
     root: root.inode,
     atimePolicy: atimePolicyOf(request),
+    serverNames,
     ...(home !== undefined && { home }),
   });
   prepare(vfs);

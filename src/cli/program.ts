@@ -14,6 +14,7 @@ import { bytesOf, isUtf8, textOf } from './bytes-path.ts';
 import {
   EXIT_FAILURE, EXIT_USAGE, FailureError, UsageError, failureOf, oneLine,
 } from './errors.ts'; // prettier-ignore
+import { runInfoCommand } from './info-command.ts';
 import { type DaemonChannel, daemonChannel, errorReply, startDaemon } from './daemon.ts';
 import {
   type LogFile, type LogLevels, jsonLogger, logDirectories, logFileName, openDefaultLog, openLogFile,
@@ -56,6 +57,8 @@ async function runCommand(program: ImssfsProgram): Promise<number> {
     process.stderr.write(`${SHORT_USAGE}\n`);
     return EXIT_USAGE;
   }
+  const [first, ...rest] = program.args;
+  if (first === 'info') return runInfoCommand(rest);
   const line = parseCommandLine(program.args, packageVersion());
   if ('text' in line) {
     process.stdout.write(line.text);

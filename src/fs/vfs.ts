@@ -5,7 +5,7 @@
 import type { BlockData, BlockStore, InnerSeed, Payload } from '../blocks/store.ts';
 import type { Clock } from '../clock.ts';
 import { Errno, FsError } from '../errno.ts';
-import type { HandleId, InodeId } from '../ids.ts';
+import { type HandleId, type InodeId, metaServerOf } from '../ids.ts';
 import type { Logger } from '../log.ts';
 import type {
   AttributeChange,
@@ -22,6 +22,7 @@ import { type AtimePolicy, atimeIsDue, mergeStat, outerChange } from './attribut
 import { mayAccess } from './access.ts';
 import { type Background, backgroundWith } from './background.ts';
 import { listDirectory } from './directories.ts';
+import { answerInfo, infoQuestion, type InfoSource } from './dataset-info.ts';
 import { FileData, type WriteRequest } from './file-data.ts';
 import { inodeOf, type OpenFile } from './handles.ts';
 import { InodeReferences } from './inode-references.ts';
@@ -51,6 +52,8 @@ export interface VfsOptions {
   atimePolicy: AtimePolicy;
   /** Block server on this node, or any other, for new files of policy LOCAL. */
   home?: number;
+  /** What `imssfs info` calls the block servers, by number. */
+  serverNames?: readonly string[];
 }
 
 export class Vfs {
@@ -69,10 +72,16 @@ export class Vfs {
   readonly #data: FileData;
   readonly #background: Background;
   readonly #home: number | undefined;
+  readonly #infoSource: InfoSource;
 
   constructor(options: VfsOptions) {
     this.root = options.root;
     this.#home = options.home;
+    this.#infoSource = {
+      blocks: options.blocks,
+      serverNames: options.serverNames ?? [],
+      metaServerOf: ({ inode }) => metaServerOf(inode),
+    };
     this.#background = backgroundWith(options.logger);
     this.#meta = options.meta;
     this.#blocks = options.blocks;
@@ -198,6 +207,18 @@ export class Vfs {
   }
 
   // Attributes
+
+  /**
+   * Extended attributes, and the questions of `imssfs info`. ENODATA; EOPNOTSUPP outside the namespaces that we keep,
+   * EINVAL for a namespace without a name.
+   */
+  *getxattr(inode: InodeId, name: Buffer): Task<Buffer> {
+    const question = infoQuestion(name);
+    if (question === undefined) return yield* this.xattrs.get(inode, name);
+    const record = yield* wait(this.#meta.inode(inode));
+    const stat = yield* this.#stat(record);
+    return yield* answerInfo(this.#infoSource, question, { record, stat });
+  }
 
   /** ESTALE for an inode that is gone. */
   *getattr(inode: InodeId): Task<Stat> {

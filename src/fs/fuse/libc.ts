@@ -43,6 +43,8 @@ export interface Libc {
     flags: number;
     data: Buffer;
   }): Promise<CallResult>;
+  /** lgetxattr(2); both strings end in NUL. Returns the length of the value. */
+  lgetxattr(path: Buffer, name: Buffer, value: Buffer): number;
   /** umount2(2) in a thread of the pool; `target` ends in NUL. */
   umount2(target: Buffer, flags: number): Promise<CallResult>;
   /** umount2(2) in this thread. */
@@ -131,6 +133,7 @@ function bind(koffi: Koffi): Libc {
   const socketpair = library.func('int socketpair(int, int, int, _Out_ int *)');
   const mount = library.func('mount', 'int', ['void *', 'void *', 'void *', 'ulong', 'void *']);
   const umount2 = library.func('umount2', 'int', ['void *', 'int']);
+  const lgetxattr = library.func('lgetxattr', 'long', ['void *', 'void *', 'void *', 'size_t']);
   // What a pool thread still reads stays reachable.
   const inFlight = new Set<readonly unknown[]>();
   const inPool = (call: typeof mount, ...parameters: unknown[]): Promise<CallResult> =>
@@ -157,6 +160,7 @@ function bind(koffi: Koffi): Libc {
     recvmsg: library.func('recvmsg', 'long', ['int', 'void *', 'int']) as Libc['recvmsg'],
     fcntl: bindFcntl(library.func('int fcntl(int, int, ...)')),
     mount: (call) => inPool(mount, call.source, call.target, call.type, call.flags, call.data),
+    lgetxattr: (path, name, value) => lgetxattr(path, name, value, value.length) as number,
     umount2: (target, flags) => inPool(umount2, target, flags),
     umount2Sync: umount2 as Libc['umount2Sync'],
     poll: bindPoll(koffi, library),

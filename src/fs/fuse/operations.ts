@@ -257,7 +257,7 @@ const HANDLERS: Handlers = {
   },
 
   *GETXATTR(context, { header, input, names }) {
-    const value = yield* context.vfs.xattrs.get(toInode(context, header.nodeid), names[0]);
+    const value = yield* context.vfs.getxattr(toInode(context, header.nodeid), names[0]);
     return xattrReply(header, value, input.size);
   },
 

@@ -343,7 +343,7 @@ function xattrCallbacks({
     yield* vfs.xattrs.set(inode, toBytes(name), value, xattrMode(flags));
   }
   function* get(path: string, name: string): Task<Buffer> {
-    return yield* vfs.xattrs.get((yield* resolve(vfs, path)).inode, toBytes(name));
+    return yield* vfs.getxattr((yield* resolve(vfs, path)).inode, toBytes(name));
   }
   function* list(path: string): Task<Buffer> {
     const all = yield* vfs.xattrs.list((yield* resolve(vfs, path)).inode, caller);
