@@ -43,10 +43,10 @@ const file = { mode: FileType.REGULAR | 0o644, uid: 1000, gid: 1000 };
 
 const before = store.statistics();
 measure('create', count, (index) => store.create({ parent, name: name(index) }, file));
-const after = store.statistics();
+const filled = store.statistics();
 console.log(
-  `bytes per empty file: ${Math.round((after.usedBytes - before.usedBytes) / count)} in use, ` +
-    `${Math.round((after.fileBytes - before.fileBytes) / count)} in the file`,
+  `bytes per empty file: ${Math.round((filled.usedBytes - before.usedBytes) / count)} in use, ` +
+    `${Math.round((filled.fileBytes - before.fileBytes) / count)} in the file`,
 );
 const scattered = (index: number): number => (index * 7919) % count;
 measure('lookup', count, (index) => store.lookup(parent, name(scattered(index))));

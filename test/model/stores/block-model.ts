@@ -26,6 +26,8 @@ export interface ModelInner extends Slot {
   dataVersion: number;
   generation: number;
   truncatedBytes: number;
+  /** Not every data server is known to have discarded what the latest truncation cut off. */
+  unconfirmed: boolean;
   target: Buffer | undefined;
   xattrs: Map<string, Buffer>;
 }
@@ -80,6 +82,7 @@ export class BlockModel {
       dataVersion: 0,
       generation: 0,
       truncatedBytes: 0,
+      unconfirmed: false,
       target,
       xattrs: new Map(),
     };

@@ -5,10 +5,12 @@ import {
   type BlockLease,
   type DatasetView,
   StaleGenerationError,
+  UnconfirmedTruncationError,
 } from '../../../src/blocks/store.ts';
 import { ManualClock, type Timespec } from '../../../src/clock.ts';
 import { FsError } from '../../../src/errno.ts';
 import type { BlockIndex, InodeId } from '../../../src/ids.ts';
+import { datasetOf, viewOf } from '../../support/datasets.ts';
 import { BlockModel, type ModelDataset, NoSpace } from './block-model.ts';
 import { same } from './same.ts';
 
@@ -20,7 +22,7 @@ export interface BlockShape {
 
 const KINDS = [
   ...['write', 'write', 'write', 'write', 'whole', 'whole', 'far', 'read', 'discard', 'stale'],
-  ...['create', 'truncate', 'truncate', 'append', 'note', 'times', 'atime'],
+  ...['create', 'truncate', 'truncate', 'append', 'note', 'times', 'atime', 'confirm'],
   ...['setXattr', 'setXattr', 'removeXattr', 'free', 'hold', 'release', 'turn'],
 ] as const;
 
@@ -147,7 +149,10 @@ export class BlockRun {
       };
       this.#both(
         () =>
-          void this.#store.createInner(inode, { stat, ...(target !== undefined && { target }) }),
+          void this.#store.createInner(datasetOf(inode), {
+            stat,
+            ...(target !== undefined && { target }),
+          }),
         () => void this.#model.create(inode, { blockSizeBytes, target, nowMs }),
       );
     } else if (['setXattr', 'removeXattr'].includes(step.kind)) this.#onXattr(inode, dataset, step);
@@ -156,39 +161,75 @@ export class BlockRun {
     else this.#onInner(inode, dataset, step);
   }
 
-  #onInner(inode: InodeId, { inner, blockSizeBytes }: ModelDataset, step: BlockStep): void {
+  #onInner(inode: InodeId, dataset: ModelDataset, step: BlockStep): void {
+    const { inner, blockSizeBytes } = dataset;
     const now = this.#clock.monotonicMs();
     if (step.kind === 'times') {
       inner.mtimeMs = step.length;
       inner.ctimeMs = now;
-      this.#store.setTimes(inode, { mtime: time(step.length) });
+      this.#store.setTimes(datasetOf(inode), { mtime: time(step.length) });
       return;
     }
     if (step.kind === 'atime') {
       inner.atimeMs = Math.max(inner.atimeMs, step.length);
-      this.#store.touchAtime(inode, time(step.length));
+      this.#store.touchAtime(datasetOf(inode), time(step.length));
       return;
     }
     if (step.kind === 'append') {
       same(
         'where an append goes',
-        this.#store.reserveAppend(inode, step.length).offset,
+        this.#store.reserveAppend(datasetOf(inode), step.length).offset,
         inner.sizeBytes,
       );
       inner.sizeBytes += step.length;
       return;
     }
-    inner.mtimeMs = inner.ctimeMs = now;
-    inner.dataVersion++;
+    if (step.kind === 'confirm') {
+      this.#discard(inode, dataset);
+      this.#store.confirmTruncation(datasetOf(inode), inner.generation);
+      inner.unconfirmed = false;
+      return;
+    }
     const sizeBytes = (step.block - 1) * blockSizeBytes + (step.offset % blockSizeBytes);
     if (step.kind === 'truncate') {
-      inner.sizeBytes = inner.truncatedBytes = sizeBytes;
-      inner.generation++;
-      this.#store.truncate(inode, sizeBytes);
+      this.#truncate(inode, dataset, sizeBytes);
     } else {
+      inner.mtimeMs = inner.ctimeMs = now;
+      inner.dataVersion++;
       inner.sizeBytes = Math.max(inner.sizeBytes, sizeBytes);
-      this.#store.noteWrite(inode, { endBytes: sizeBytes, storedDelta: 0 });
+      this.#store.noteWrite(datasetOf(inode), { endBytes: sizeBytes, storedDelta: 0 });
     }
+  }
+
+  /** An earlier truncation that may not have reached all data servers has to do so first. */
+  #truncate(inode: InodeId, dataset: ModelDataset, sizeBytes: number): void {
+    const { inner } = dataset;
+    const cut = (confirmedGeneration: number): string =>
+      attempt(
+        () => {
+          this.#store.truncate(datasetOf(inode), { sizeBytes, confirmedGeneration });
+          return 'cut';
+        },
+        (error) => error instanceof UnconfirmedTruncationError,
+      );
+    if (inner.unconfirmed) {
+      same('a truncation after an unconfirmed one', cut(inner.generation - 1), 'refused');
+      this.#discard(inode, dataset);
+    }
+    same('a truncation', cut(inner.unconfirmed ? inner.generation : 0), 'cut');
+    inner.truncatedBytes = Math.min(inner.sizeBytes, sizeBytes);
+    inner.sizeBytes = sizeBytes;
+    inner.unconfirmed = true;
+    inner.generation++;
+    inner.mtimeMs = inner.ctimeMs = this.#clock.monotonicMs();
+    inner.dataVersion++;
+  }
+
+  #discard(inode: InodeId, dataset: ModelDataset): void {
+    this.#model.cut(dataset);
+    const delta = this.#store.discard(this.#view(inode, dataset)).storedDelta;
+    same('the change of what is stored', delta, this.#model.settle(dataset));
+    this.#note(inode, dataset, { delta, endBytes: 0 });
   }
 
   #onXattr(inode: InodeId, { inner }: ModelDataset, step: BlockStep): void {
@@ -197,7 +238,7 @@ export class BlockRun {
     if (step.kind === 'setXattr') {
       this.#both(
         () => {
-          this.#store.setXattr(inode, Buffer.from(name), value, 'either');
+          this.#store.setXattr(datasetOf(inode), Buffer.from(name), value, 'either');
         },
         () => {
           this.#model.setXattr(inner, name, value);
@@ -205,19 +246,15 @@ export class BlockRun {
         },
       );
     } else if (inner.xattrs.has(name)) {
-      this.#store.removeXattr(inode, Buffer.from(name));
+      this.#store.removeXattr(datasetOf(inode), Buffer.from(name));
       this.#model.removeXattr(inner, name);
       inner.ctimeMs = this.#clock.monotonicMs();
     }
   }
 
   #view(inode: InodeId, { blockSizeBytes, inner }: ModelDataset): DatasetView {
-    return {
-      inode,
-      blockSizeBytes,
-      generation: inner.generation,
-      truncatedBytes: inner.truncatedBytes,
-    };
+    const { generation, truncatedBytes } = inner;
+    return viewOf(inode, { blockSizeBytes, generation, truncatedBytes });
   }
 
   #onData(inode: InodeId, dataset: ModelDataset, step: BlockStep): void {
@@ -231,20 +268,22 @@ export class BlockRun {
       );
       same('a stale request', refused, 'refused');
     } else if (step.kind === 'discard') {
-      this.#model.cut(dataset);
-      const delta = this.#store.discard(view).storedDelta;
-      same('the change of what is stored', delta, this.#model.settle(dataset));
-      this.#note(inode, dataset, delta);
+      this.#discard(inode, dataset);
     } else if (step.kind === 'read') this.#compareBlock(inode, dataset, step.block);
     else this.#write(inode, dataset, step);
   }
 
-  #note(inode: InodeId, { inner }: ModelDataset, delta: number): void {
+  #note(
+    inode: InodeId,
+    { inner }: ModelDataset,
+    { delta, endBytes }: { delta: number; endBytes: number },
+  ): void {
     const now = this.#clock.monotonicMs();
+    inner.sizeBytes = Math.max(inner.sizeBytes, endBytes);
     inner.storedBytes = Math.max(0, inner.storedBytes + delta);
     inner.mtimeMs = inner.ctimeMs = now;
     inner.dataVersion++;
-    this.#store.noteWrite(inode, { endBytes: 0, storedDelta: delta });
+    this.#store.noteWrite(datasetOf(inode), { endBytes, storedDelta: delta });
   }
 
   #write(inode: InodeId, dataset: ModelDataset, step: BlockStep): void {
@@ -268,7 +307,10 @@ export class BlockRun {
       () => this.#model.write(dataset, block, { offset, bytes: Buffer.from(bytes), adopts }),
     );
     lease?.release();
-    if (delta !== 0) this.#note(inode, dataset, delta);
+    if (delta !== 0) {
+      const endBytes = (block - 1) * blockSizeBytes + offset + length;
+      this.#note(inode, dataset, { delta, endBytes });
+    }
   }
 
   #compare(inode: number): void {
@@ -279,7 +321,7 @@ export class BlockRun {
       [this.#model.usedBytes, this.#model.datasets.size],
     );
     const inner = this.#model.datasets.get(inode)?.inner;
-    const found = this.#store.readInner(inode as InodeId);
+    const found = this.#store.readInner(datasetOf(inode as InodeId));
     if (inner === undefined) {
       same('a dataset without a block 0', found, undefined);
       return;
@@ -296,9 +338,9 @@ export class BlockRun {
       generation,
       truncatedBytes,
     });
-    const names = this.#store.listXattr(inode as InodeId);
+    const names = this.#store.listXattr(datasetOf(inode as InodeId));
     const values = names.map((name) =>
-      this.#store.getXattr(inode as InodeId, name).toString('latin1'),
+      this.#store.getXattr(datasetOf(inode as InodeId), name).toString('latin1'),
     );
     same(
       'attributes',
@@ -309,7 +351,11 @@ export class BlockRun {
       ],
     );
     if (inner.target !== undefined)
-      same('the target', String(this.#store.readTarget(inode as InodeId)), String(inner.target));
+      same(
+        'the target',
+        String(this.#store.readTarget(datasetOf(inode as InodeId))),
+        String(inner.target),
+      );
   }
 
   #compareBlock(inode: number, dataset: ModelDataset, block: number): void {
@@ -318,7 +364,7 @@ export class BlockRun {
     dataset.blocks.get(block)?.bytes.copy(expected);
     const range = { offset: 0, length: expected.length };
     const view = this.#view(inode as InodeId, dataset);
-    const found = Buffer.concat(this.#store.readBlock(view, block as BlockIndex, range));
+    const found = Buffer.concat(this.#store.readBlock(view, block as BlockIndex, range).slices);
     if (!found.equals(expected))
       throw new Error(`block ${block} of dataset ${inode} holds other bytes`);
   }

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ROOT_INODE } from '../../../src/ids.ts';
+import { reportOf } from '../../support/datasets.ts';
 import { at, FILE, namesIn, openStore, outcome, touch } from '../../unit/meta/helpers.ts';
 import { DiedError, type Life, Lives } from './meta-life.ts';
 import type { Answer } from './meta-worker.ts';
@@ -22,11 +23,9 @@ test('an opening that dies while it drops datasets is taken up by the next', asy
     rmSync(folder, { recursive: true, force: true });
   });
   const seed = await openStore(t, { path });
-  const data = { sizeBytes: 1, storedBytes: 1, dataVersion: 1 };
-  const time = { seconds: 1, nanoseconds: 0 };
   for (let index = 0; index < FILES; index++) {
     const inode = touch(seed, `file-${index}`);
-    if (index % 5 > 0) seed.reportData(inode, { ...data, atime: time, mtime: time });
+    if (index % 5 > 0) seed.reportData(inode, reportOf({ sizeBytes: 1 }));
   }
   await seed.close();
   const open = (life: Life, crashAt?: number): Promise<Answer> =>

@@ -14,13 +14,16 @@ import {
   decodeInode,
   decodeListing,
   decodeNumber,
+  type StoredInode,
 } from '../../../src/meta/records.ts';
-import type { InodeRecord } from '../../../src/meta/store.ts';
 import type { MetaModel } from './meta-lives.ts';
 import { type Node, typeBits } from './meta-model.ts';
 import { KINDS, NAMES, TARGET } from './meta-operations.ts';
 
 const FILE_TYPE_MASK = 0o170000;
+
+/** A record without what only a directory's has besides. */
+type StoredRecord = Omit<StoredInode, 'directory'>;
 
 type Lines = Record<string, string>;
 
@@ -86,7 +89,7 @@ export function dumpTables(range: Range): Dump {
 }
 
 /** The fields that every inode has; callers see a symlink's target only until it is born. */
-export function recordLine(record: InodeRecord): string {
+export function recordLine(record: StoredRecord): string {
   const { inode, mode, nlink, uid, gid, rdev, ctime, atime, mtime, sizeBytes, storedBytes } =
     record;
   const times = [ctime, atime, mtime]
@@ -100,7 +103,7 @@ export function recordLine(record: InodeRecord): string {
 }
 
 /** Where a symlink leads: its record keeps that as long as it has a name, for whoever loses block 0. */
-function targetPart({ mode, nlink, target }: InodeRecord): string {
+function targetPart({ mode, nlink, target }: StoredRecord): string {
   const isNamedSymlink = (mode & FILE_TYPE_MASK) === KINDS.symlink && nlink > 0;
   return isNamedSymlink ? ` -> ${target?.toString('hex') ?? 'nothing'}` : '';
 }
@@ -121,6 +124,9 @@ export function expectedLine(node: Node, inode: number, ids: readonly number[]):
     sizeBytes: node.sizeBytes,
     storedBytes: node.storedBytes,
     dataVersion: node.dataVersion,
+    generation: 0,
+    truncatedBytes: 0,
+    home: 0,
     unborn: node.unborn,
     layout: { policy: 'RR', blockSizeBytes: 4096, replication: 1 },
     mapEpoch: 1,

@@ -14,6 +14,7 @@ import { LmdbKeyValue } from '../../../src/meta/lmdb-kv.ts';
 import { LocalMetaStore } from '../../../src/meta/local.ts';
 import type { AttributeChange, EntryName, InodeRecord, NewInode } from '../../../src/meta/store.ts';
 import type { Task } from '../../../src/task.ts';
+import { reportOf } from '../../support/datasets.ts';
 import {
   type CrashPoint,
   KINDS,
@@ -202,7 +203,7 @@ async function run(meta: LocalMetaStore, request: Request): Promise<Answer> {
   switch (operation.op) {
     case 'create': {
       const spec = specOf(operation.kind, operation.mode, operation.owner);
-      return { record: remember(meta.create(entryOf(operation.at), spec, tag)) };
+      return { record: remember(meta.create(entryOf(operation.at), spec, 'none', tag)) };
     }
     case 'link':
       return { record: meta.link(inodeOf(operation.inode), entryOf(operation.at), tag) };
@@ -253,7 +254,8 @@ async function runQuietly(meta: LocalMetaStore, { operation }: Request): Promise
   } else if (operation.op === 'reportData') {
     const now = clock.now();
     const sizes = { sizeBytes: operation.bytes, storedBytes: operation.bytes };
-    const report = { ...sizes, atime: now, mtime: now, dataVersion: operation.version };
+    const times = { atime: now, mtime: now, ctime: now };
+    const report = reportOf({ ...sizes, ...times, dataVersion: operation.version });
     meta.reportData(inodeOf(operation.inode), report);
   } else if (operation.op === 'reap') {
     // A promise of the slow reaper's is waited for by `settle`.

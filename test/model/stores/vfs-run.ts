@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import type { MemoryBlockStore } from '../../../src/blocks/memory-store.ts';
 import { FsError } from '../../../src/errno.ts';
+import type { OpenMode } from '../../../src/fs/types.ts';
 import type { Vfs } from '../../../src/fs/vfs.ts';
 import { type HandleId, type InodeId, ROOT_INODE } from '../../../src/ids.ts';
 import { FileType } from '../../../src/stat.ts';
@@ -129,7 +130,11 @@ export class VfsRun {
 
   #create({ name }: VfsStep, existing: ModelFile | undefined): void {
     const spec = { mode: FileType.REGULAR | 0o644, ...OWNER };
-    const task = this.#vfs.create(entry(name), spec, { exclusive: true, truncate: false });
+    const task = this.#vfs.create(entry(name), spec, {
+      exclusive: true,
+      write: true,
+      truncate: false,
+    });
     if (existing !== undefined) {
       same('create', outcome(task), 'EEXIST');
       return;
@@ -180,11 +185,11 @@ export class VfsRun {
 
   #onFile(step: VfsStep, file: ModelFile): void {
     if (step.kind === 'open')
-      file.handles.push(runSync(this.#vfs.open(file.inode, { truncate: false })));
+      file.handles.push(this.#handleOf(file, { write: true, truncate: false }));
     else if (step.kind === 'close') this.#close(file);
     else if (step.kind === 'openTruncated')
       this.#truncate(file, 0, () => {
-        file.handles.push(runSync(this.#vfs.open(file.inode, { truncate: true })));
+        file.handles.push(this.#handleOf(file, { write: true, truncate: true }));
       });
     else if (step.kind === 'truncate')
       this.#truncate(file, step.offset, () => {
@@ -193,6 +198,10 @@ export class VfsRun {
     else if (step.kind === 'xattr') this.#xattr(file, step);
     else if (step.kind === 'read') this.#compareRange(file, step.offset, step.length);
     else this.#write(file, step);
+  }
+
+  #handleOf(file: ModelFile, mode: OpenMode): HandleId {
+    return runSync(this.#vfs.open(file.inode, mode)).handle;
   }
 
   #close(file: ModelFile): void {
@@ -295,8 +304,8 @@ export class VfsRun {
   }
 
   #compareRange(file: ModelFile, offset: number, length: number): void {
-    const handle = runSync(this.#vfs.open(file.inode, { truncate: false }));
-    const found = Buffer.concat(runSync(this.#vfs.read(handle, { offset, length })));
+    const handle = this.#handleOf(file, { write: false, truncate: false });
+    const found = Buffer.concat(runSync(this.#vfs.read(handle, { offset, length })).slices);
     runSync(this.#vfs.release(handle));
     const expected = Buffer.alloc(Math.max(0, Math.min(length, file.sizeBytes - offset)));
     for (let done = 0; done < expected.length;) {

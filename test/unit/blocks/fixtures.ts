@@ -5,9 +5,11 @@ import { ManualClock, type Timespec } from '../../../src/clock.ts';
 import { FsError } from '../../../src/errno.ts';
 import type { BlockIndex, InodeId } from '../../../src/ids.ts';
 import type { Stat } from '../../../src/stat.ts';
+import { datasetOf, viewOf } from '../../support/datasets.ts';
 
 export const MIB = 2 ** 20;
 export const INODE = 42 as InodeId;
+export const DATASET = datasetOf(INODE);
 export const EPOCH: Timespec = { seconds: 0, nanoseconds: 0 };
 
 export function statOf(inode: InodeId, changes: Partial<Stat> = {}): Stat {
@@ -35,8 +37,10 @@ export function make({ capacityBytes = 16 * MIB, blockSizeBytes = MIB } = {}): {
 } {
   const clock = new ManualClock();
   const store = new MemoryBlockStore({ capacityBytes, blockSizeBytes, clock });
-  store.createInner(INODE, { stat: statOf(INODE, { blockSizeBytes }) });
-  return { store, clock, view: { inode: INODE, blockSizeBytes, generation: 0, truncatedBytes: 0 } };
+  store.createInner(datasetOf(INODE, { blockSizeBytes }), {
+    stat: statOf(INODE, { blockSizeBytes }),
+  });
+  return { store, clock, view: viewOf(INODE, { blockSizeBytes }) };
 }
 
 export function write(
@@ -48,7 +52,7 @@ export function write(
 }
 
 export function read(store: MemoryBlockStore, view: DatasetView, block = 1, length = 16): Buffer {
-  return Buffer.concat(store.readBlock(view, block as BlockIndex, { offset: 0, length }));
+  return Buffer.concat(store.readBlock(view, block as BlockIndex, { offset: 0, length }).slices);
 }
 
 export function failsWith(

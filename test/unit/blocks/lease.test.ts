@@ -3,6 +3,7 @@ import { MemoryBlockStore } from '../../../src/blocks/memory-store.ts';
 import type { BlockLease, DatasetView } from '../../../src/blocks/store.ts';
 import { ManualClock } from '../../../src/clock.ts';
 import type { BlockIndex, InodeId } from '../../../src/ids.ts';
+import { viewOf } from '../../support/datasets.ts';
 
 const BLOCK = 65_536;
 const ONE = 1 as BlockIndex;
@@ -15,7 +16,7 @@ function make(
   view: DatasetView;
 } {
   const store = new MemoryBlockStore({ capacityBytes, blockSizeBytes, clock: new ManualClock() });
-  return { store, view: { inode: 1 as InodeId, blockSizeBytes, generation: 0, truncatedBytes: 0 } };
+  return { store, view: viewOf(1 as InodeId, { blockSizeBytes }) };
 }
 
 function leaseOf(store: MemoryBlockStore): BlockLease {
@@ -25,7 +26,9 @@ function leaseOf(store: MemoryBlockStore): BlockLease {
 }
 
 function whole(store: MemoryBlockStore, view: DatasetView): Buffer {
-  return Buffer.concat(store.readBlock(view, ONE, { offset: 0, length: view.blockSizeBytes }));
+  return Buffer.concat(
+    store.readBlock(view, ONE, { offset: 0, length: view.layout.blockSizeBytes }).slices,
+  );
 }
 
 test('a whole block is adopted without a copy and is charged only then', (t) => {
@@ -39,7 +42,7 @@ test('a whole block is adopted without a copy and is charged only then', (t) => 
   });
   t.true(lease.adopted);
   t.is(store.usage().usedBytes, BLOCK);
-  const [slice] = store.readBlock(view, ONE, { offset: 0, length: BLOCK });
+  const [slice] = store.readBlock(view, ONE, { offset: 0, length: BLOCK }).slices;
   t.is(slice?.byteOffset, lease.bytes.byteOffset);
   t.is(slice?.buffer, lease.bytes.buffer);
   lease.release();
@@ -69,8 +72,8 @@ test('parts of a lease, other offsets and other block sizes are copied, and the 
   };
   write(view, 0, lease.bytes.subarray(0, 4096));
   write(view, 4096, lease.bytes.subarray(0, 4096));
-  write({ ...view, inode: 2 as InodeId, blockSizeBytes: 2 * BLOCK }, 0, lease.bytes);
-  write({ ...view, inode: 3 as InodeId, blockSizeBytes: 4096 }, 0, lease.bytes.subarray(0, 4096));
+  write(viewOf(2 as InodeId, { blockSizeBytes: 2 * BLOCK }), 0, lease.bytes);
+  write(viewOf(3 as InodeId, { blockSizeBytes: 4096 }), 0, lease.bytes.subarray(0, 4096));
   write({ ...view, inode: 4 as InodeId }, 0, Buffer.alloc(BLOCK));
   lease.bytes.fill(4);
   t.is(whole(store, view)[0], 3);

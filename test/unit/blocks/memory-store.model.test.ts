@@ -5,6 +5,7 @@ import { MemoryBlockStore } from '../../../src/blocks/memory-store.ts';
 import { ManualClock } from '../../../src/clock.ts';
 import { FsError } from '../../../src/errno.ts';
 import type { BlockIndex, InodeId } from '../../../src/ids.ts';
+import { viewOf } from '../../support/datasets.ts';
 
 interface Step {
   readonly kind: 'write' | 'whole' | 'truncate' | 'read' | 'free' | 'turn';
@@ -88,7 +89,7 @@ class Run {
   #view(dataset: number): Parameters<MemoryBlockStore['discard']>[0] {
     const { generation, truncatedBytes } = this.#model(dataset);
     const blockSizeBytes = this.#blockSize(dataset);
-    return { inode: dataset as InodeId, blockSizeBytes, generation, truncatedBytes };
+    return viewOf(dataset as InodeId, { blockSizeBytes, generation, truncatedBytes });
   }
 
   #model(dataset: number): Model {
@@ -163,7 +164,7 @@ class Run {
     const stored = this.#model(dataset).blocks.get(block);
     // Cut first: copy() throws, instead of copying nothing, where it is to start behind the end.
     stored?.subarray(offset, offset + length).copy(expected);
-    const slices = this.#store.readBlock(this.#view(dataset), block as BlockIndex, range);
+    const { slices } = this.#store.readBlock(this.#view(dataset), block as BlockIndex, range);
     if (!Buffer.concat(slices).equals(expected)) throw new Error('wrong bytes');
   }
 }

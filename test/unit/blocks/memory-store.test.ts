@@ -3,15 +3,16 @@ import { MemoryBlockStore } from '../../../src/blocks/memory-store.ts';
 import { StaleGenerationError } from '../../../src/blocks/store.ts';
 import { ManualClock } from '../../../src/clock.ts';
 import type { BlockIndex, InodeId } from '../../../src/ids.ts';
-import { INODE, MIB, failsWith, make, read, statOf, write } from './fixtures.ts';
+import { viewOf } from '../../support/datasets.ts';
+import { DATASET, INODE, MIB, failsWith, make, read, statOf, write } from './fixtures.ts';
 
 test('holes and what lies behind the stored bytes read as zeros, in slices of the length asked for', (t) => {
   const { store, view } = make({ blockSizeBytes: 4 * MIB });
   t.is(write(store, view, { offset: 3, bytes: Buffer.from('abc') }), 6);
   t.deepEqual(read(store, view, 1, 8), Buffer.from('\0\0\0abc\0\0'));
   t.deepEqual(read(store, view, 2, 3 * MIB + 1), Buffer.alloc(3 * MIB + 1));
-  t.deepEqual(store.readBlock(view, 1 as BlockIndex, { offset: 4, length: 0 }), []);
-  const slices = store.readBlock(view, 1 as BlockIndex, { offset: 1, length: 4 });
+  t.deepEqual(store.readBlock(view, 1 as BlockIndex, { offset: 4, length: 0 }).slices, []);
+  const { slices } = store.readBlock(view, 1 as BlockIndex, { offset: 1, length: 4 });
   t.deepEqual(slices, [Buffer.from('\0\0ab')]);
   t.is(write(store, view, { offset: 10, bytes: Buffer.from('z') }), 5);
   t.deepEqual(read(store, view, 1, 12), Buffer.from('\0\0\0abc\0\0\0\0z\0'));
@@ -61,7 +62,7 @@ test('memory that the system refuses is ENOSPC', (t) => {
       throw new RangeError('Array buffer allocation failed');
     },
   });
-  failsWith(t, 'ENOSPC', () => store.createInner(INODE, { stat: statOf(INODE) }));
+  failsWith(t, 'ENOSPC', () => store.createInner(DATASET, { stat: statOf(INODE) }));
   t.is(store.usage().datasets, 0);
 });
 
@@ -69,7 +70,7 @@ test('block sizes above and below the default work in one store', (t) => {
   const { store } = make({ capacityBytes: 200 * MIB });
   for (const blockSizeBytes of [4096, 5000, 1_000_000, 80 * MIB]) {
     const inode = blockSizeBytes as InodeId;
-    const view = { inode, blockSizeBytes, generation: 0, truncatedBytes: 0 };
+    const view = viewOf(inode, { blockSizeBytes });
     const bytes = Buffer.alloc(blockSizeBytes, 7);
     const { usedBytes } = store.usage();
     t.is(write(store, view, { block: 3, bytes }), blockSizeBytes);
@@ -82,13 +83,16 @@ test('shrinking and growing again reads zeros, inside the last block too', (t) =
   const { store, view } = make({ blockSizeBytes: 4096 });
   for (let block = 1; block <= 4; block++)
     write(store, view, { block, bytes: Buffer.alloc(4096, 9) });
-  const { generation, truncatedBytes } = store.truncate(INODE, 4096 + 10);
+  const { generation, truncatedBytes } = store.truncate(DATASET, {
+    sizeBytes: 4096 + 10,
+    confirmedGeneration: 0,
+  });
   t.deepEqual([generation, truncatedBytes], [1, 4106]);
   const cut = { ...view, generation, truncatedBytes };
   t.deepEqual(store.discard(cut), { storedDelta: 4106 - 4 * 4096 });
   t.deepEqual(store.discard(cut), { storedDelta: 0 });
-  store.truncate(INODE, 4 * 4096);
-  const grown = { ...view, generation: 2, truncatedBytes: 4 * 4096 };
+  store.truncate(DATASET, { sizeBytes: 4 * 4096, confirmedGeneration: 1 });
+  const grown = { ...view, generation: 2, truncatedBytes: 4106 };
   t.deepEqual(store.discard(grown), { storedDelta: 0 });
   t.deepEqual(read(store, grown, 2, 20), Buffer.concat([Buffer.alloc(10, 9), Buffer.alloc(10)]));
   t.deepEqual(read(store, grown, 4, 20), Buffer.alloc(20));
@@ -98,7 +102,7 @@ test('shrinking and growing again reads zeros, inside the last block too', (t) =
 test('requests of an older generation are refused, newer ones cut first', (t) => {
   const { store, view } = make({ blockSizeBytes: 4096 });
   write(store, view, { bytes: Buffer.alloc(4096, 9) });
-  store.truncate(INODE, 100);
+  store.truncate(DATASET, { sizeBytes: 100, confirmedGeneration: 0 });
   t.throws(() => read(store, view), { instanceOf: StaleGenerationError });
   t.throws(() => write(store, view, { bytes: Buffer.from('a') }), {
     instanceOf: StaleGenerationError,
@@ -174,7 +178,7 @@ test('a store full of pending frees takes new data in the same turn', (t) => {
   store.free(1 as InodeId);
   t.is(fill(2), count);
   t.is(store.memory().touchedBytes, touchedBytes);
-  t.is(store.truncate(INODE, 0).generation, 1);
+  t.is(store.truncate(DATASET, { sizeBytes: 0, confirmedGeneration: 0 }).generation, 1);
   const cut = { ...view, inode: 2 as InodeId, generation: 1 };
   t.deepEqual(store.discard(cut), { storedDelta: -4096 * (count - 1) });
   t.is(store.usage().usedBytes, 160);
@@ -196,7 +200,7 @@ test('sparse files have blocks at indexes up to 2^41', (t) => {
 test('reading a stored range returns the memory itself', (t) => {
   const { store, view } = make();
   write(store, view, { bytes: Buffer.from('abc') });
-  const [slice] = store.readBlock(view, 1 as BlockIndex, { offset: 0, length: 3 });
+  const [slice] = store.readBlock(view, 1 as BlockIndex, { offset: 0, length: 3 }).slices;
   write(store, view, { bytes: Buffer.from('xyz') });
   t.is(slice?.toString(), 'xyz');
 });

@@ -2,7 +2,8 @@
 import test from 'ava';
 import { SlotAllocator } from '../../../src/blocks/slab.ts';
 import type { BlockIndex, InodeId } from '../../../src/ids.ts';
-import { failsWith, INODE, make, MIB, read, statOf, write } from './fixtures.ts';
+import { datasetOf } from '../../support/datasets.ts';
+import { DATASET, failsWith, INODE, make, MIB, read, statOf, write } from './fixtures.ts';
 
 /** Runs `body` while no typed array can be made. */
 function withoutMemory(body: () => void): void {
@@ -58,7 +59,7 @@ test('a new dataset that finds no memory for its row leaves nothing behind', (t)
   store.free(INODE);
   let inode = 1000;
   const fill = (): void => {
-    for (;;) store.createInner(++inode as InodeId, { stat: statOf(inode as InodeId) });
+    for (;;) store.createInner(datasetOf(++inode as InodeId), { stat: statOf(inode as InodeId) });
   };
   for (let round = 0; round < 50; round++) {
     withoutMemory(() => {
@@ -67,10 +68,10 @@ test('a new dataset that finds no memory for its row leaves nothing behind', (t)
     const { usedBytes, datasets } = store.usage();
     const made = inode - 1000 - (round + 1);
     t.deepEqual([usedBytes / 160, datasets], [made, made]);
-    store.createInner(INODE, { stat: statOf(INODE) });
+    store.createInner(DATASET, { stat: statOf(INODE) });
     store.free(INODE);
     // What failed is made after all, outside of the count.
-    store.createInner(inode as InodeId, { stat: statOf(inode as InodeId) });
+    store.createInner(datasetOf(inode as InodeId), { stat: statOf(inode as InodeId) });
     store.free(inode as InodeId);
   }
 });

@@ -17,7 +17,7 @@ const named = (name: string, parent = ROOT_INODE): { parent: InodeId; name: Buff
 
 function create(vfs: Vfs, name: string): { inode: InodeId; handle: HandleId } {
   const spec = { mode: FileType.REGULAR | 0o644, ...owner };
-  return runSync(vfs.create(named(name), spec, { exclusive: true, truncate: false }));
+  return runSync(vfs.create(named(name), spec, { exclusive: true, write: true, truncate: false }));
 }
 
 function write(
@@ -32,7 +32,7 @@ function write(
 }
 
 function read(vfs: Vfs, handle: HandleId, offset: number, length: number): Buffer {
-  return Buffer.concat(runSync(vfs.read(handle, { offset, length })));
+  return Buffer.concat(runSync(vfs.read(handle, { offset, length })).slices);
 }
 
 function code(task: Task<unknown>): string {
@@ -166,7 +166,7 @@ test('data outlives a close that the metadata server could not be told of', asyn
     t.is(code(vfs.release(handle)), 'ENOSPC');
     t.is(runSync(vfs.getattr(inode)).sizeBytes, 5);
     isFull = false;
-    const again = runSync(vfs.open(inode, { truncate: false }));
+    const { handle: again } = runSync(vfs.open(inode, { write: false, truncate: false }));
     t.is(read(vfs, again, 0, 9).toString(), '12345');
     runSync(vfs.flush(again));
     t.like(meta.inode(inode), { unborn: false, sizeBytes: 5 });
@@ -177,9 +177,9 @@ test('open with truncation empties the file, opening what is no file fails', asy
   await withStores({}, ({ vfs }) => {
     const { inode, handle } = create(vfs, 'file');
     write(vfs, handle, Buffer.from('old'));
-    runSync(vfs.open(inode, { truncate: true }));
+    runSync(vfs.open(inode, { write: true, truncate: true }));
     t.is(runSync(vfs.getattr(inode)).sizeBytes, 0);
-    t.is(code(vfs.open(ROOT_INODE, { truncate: false })), 'EISDIR');
+    t.is(code(vfs.open(ROOT_INODE, { write: false, truncate: false })), 'EISDIR');
     t.is(code(vfs.opendir(inode)), 'ENOTDIR');
     t.is(code(vfs.setattr(ROOT_INODE, { sizeBytes: 0 })), 'EISDIR');
   });

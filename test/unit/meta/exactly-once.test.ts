@@ -14,8 +14,8 @@ const tagOf = (session: number, sequence: number, acknowledgedBelow = 0): Reques
 test('a retry gets the first reply and runs nothing', async (t) => {
   const store = await openStore(t);
   const session = store.openSession();
-  const made = store.create(at('f'), FILE, tagOf(session, 1));
-  t.deepEqual(store.create(at('f'), FILE, tagOf(session, 1)), made);
+  const made = store.create(at('f'), FILE, 'none', tagOf(session, 1));
+  t.deepEqual(store.create(at('f'), FILE, 'none', tagOf(session, 1)), made);
   t.deepEqual(namesIn(store), ['f']);
   t.is(store.inodeCount(), 2);
   const gone = store.unlink(at('f'), tagOf(session, 2));
@@ -26,8 +26,8 @@ test('every kind of reply comes back as it was', async (t) => {
   const store = await openStore(t);
   const session = store.openSession();
   const link = { mode: FileType.SYMLINK | 0o777, uid: 1, gid: 1, target: Buffer.from('t') };
-  const made = store.create(at('s'), link, tagOf(session, 1));
-  t.deepEqual(store.create(at('s'), link, tagOf(session, 1)), made);
+  const made = store.create(at('s'), link, 'none', tagOf(session, 1));
+  t.deepEqual(store.create(at('s'), link, 'none', tagOf(session, 1)), made);
   t.is(store.rename(at('s'), at('r'), {}, tagOf(session, 2)), undefined);
   t.is(store.rename(at('s'), at('r'), {}, tagOf(session, 2)), undefined);
   const changed = store.setAttributes(ROOT_INODE, { uid: 5 }, tagOf(session, 3));
@@ -41,14 +41,14 @@ test('a failure is recorded too: the retry fails alike, though it would succeed 
     outcome(() => store.unlink(at('f'), tagOf(session, 1))),
     'ENOENT',
   );
-  store.create(at('f'), FILE, tagOf(session, 2));
+  store.create(at('f'), FILE, 'none', tagOf(session, 2));
   t.is(
     outcome(() => store.unlink(at('f'), tagOf(session, 1))),
     'ENOENT',
   );
   t.deepEqual(namesIn(store), ['f']);
-  const first = t.throws(() => store.create(at('a/b'), FILE, tagOf(session, 3)));
-  const second = t.throws(() => store.create(at('a/b'), FILE, tagOf(session, 3)));
+  const first = t.throws(() => store.create(at('a/b'), FILE, 'none', tagOf(session, 3)));
+  const second = t.throws(() => store.create(at('a/b'), FILE, 'none', tagOf(session, 3)));
   t.is(second.message, first.message);
 });
 
@@ -56,20 +56,20 @@ test('an acknowledged reply is forgotten, and its request refused', async (t) =>
   const store = await openStore(t);
   const session = store.openSession();
   for (let sequence = 1; sequence <= 3; sequence++) {
-    store.create(at(`f${sequence}`), FILE, tagOf(session, sequence, sequence - 1));
+    store.create(at(`f${sequence}`), FILE, 'none', tagOf(session, sequence, sequence - 1));
   }
-  const late = (): unknown => store.create(at('f1'), FILE, tagOf(session, 1));
+  const late = (): unknown => store.create(at('f1'), FILE, 'none', tagOf(session, 1));
   t.is(t.throws(late, { instanceOf: SessionExpiredError }).code, 'ESTALE');
-  t.is(store.create(at('f2'), FILE, tagOf(session, 2)).uri, 'imss://f2');
+  t.is(store.create(at('f2'), FILE, 'none', tagOf(session, 2)).uri, 'imss://f2');
 });
 
 test('a request of an expired or unknown session is never run', async (t) => {
   const store = await openStore(t);
   const session = store.openSession();
-  store.create(at('f'), FILE, tagOf(session, 1));
+  store.create(at('f'), FILE, 'none', tagOf(session, 1));
   store.expireSession(session);
   for (const tag of [tagOf(session, 1), tagOf(session, 2), tagOf(session + 1, 1)]) {
-    t.throws(() => store.create(at('g'), FILE, tag), { instanceOf: SessionExpiredError });
+    t.throws(() => store.create(at('g'), FILE, 'none', tag), { instanceOf: SessionExpiredError });
   }
   t.deepEqual(namesIn(store), ['f']);
   t.not(store.openSession(), session);
@@ -79,10 +79,10 @@ test('replies and sessions outlive the process', async (t) => {
   const path = `${temporaryFolder(t)}/meta`;
   const first = await openStore(t, { path });
   const session = first.openSession();
-  const made = first.create(at('f'), FILE, tagOf(session, 1));
+  const made = first.create(at('f'), FILE, 'none', tagOf(session, 1));
   await first.close();
   const second = await openStore(t, { path });
-  t.deepEqual(second.create(at('f'), FILE, tagOf(session, 1)), made);
+  t.deepEqual(second.create(at('f'), FILE, 'none', tagOf(session, 1)), made);
   t.deepEqual(namesIn(second), ['f']);
   t.true(second.openSession() > session);
 });

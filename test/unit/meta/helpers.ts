@@ -70,10 +70,11 @@ export function namesIn(store: LocalMetaStore, directory: InodeId = ROOT_INODE):
   return store
     .list(directory, {
       after: 0 as EntrySequence,
-      upTo: store.lastSequence(directory),
+      upTo: undefined,
+      withRecords: false,
       limit: 1_000_000,
     })
-    .map(({ name }) => name.toString());
+    .entries.map(({ name }) => name.toString());
 }
 
 /** Name of the errno that `action` fails with, 'OK' if it does not. */

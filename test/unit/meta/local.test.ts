@@ -19,6 +19,7 @@ import { encodeIdentity } from '../../../src/meta/identity.ts';
 import { SystemKey, systemKey } from '../../../src/meta/keys.ts';
 import { LocalMetaStore } from '../../../src/meta/local.ts';
 import { FileType } from '../../../src/stat.ts';
+import { reportOf } from '../../support/datasets.ts';
 import {
   at,
   mkdir,
@@ -30,13 +31,7 @@ import {
   touch,
 } from './helpers.ts';
 
-const REPORT = {
-  sizeBytes: 1,
-  storedBytes: 1,
-  atime: { seconds: 0, nanoseconds: 0 },
-  mtime: { seconds: 0, nanoseconds: 0 },
-  dataVersion: 1,
-};
+const REPORT = reportOf({ sizeBytes: 1 });
 
 /** Opening `path` fails for `reason`, with one line that names the file, and leaves the folder as it was. */
 async function refuses(t: ExecutionContext, path: string, reason: OpenFailure): Promise<string> {

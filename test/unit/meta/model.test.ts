@@ -209,10 +209,9 @@ function runBoth(store: LocalMetaStore, model: Model, step: Operation): [string,
 function actualState(store: LocalMetaStore, model: Model): unknown {
   const directories = model.directories.map(({ id }) => {
     const record = store.inode(id);
-    const upTo = store.lastSequence(id);
     const entries = store
-      .list(id, { after: 0 as EntrySequence, upTo, limit: 1000 })
-      .map((entry) => `${entry.name.toString()}=${entry.inode}`)
+      .list(id, { after: 0 as EntrySequence, upTo: undefined, limit: 1000, withRecords: false })
+      .entries.map((entry) => `${entry.name.toString()}=${entry.inode}`)
       .sort();
     const found = entries.map((line) => store.lookup(id, Buffer.from(line.slice(0, 1))).inode);
     const parent = record.nlink === 0 ? undefined : record.parent;

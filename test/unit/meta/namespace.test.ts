@@ -3,6 +3,7 @@ import { ManualClock } from '../../../src/clock.ts';
 import { type EntrySequence, type InodeId, ROOT_INODE } from '../../../src/ids.ts';
 import { decodeUri } from '../../../src/uri.ts';
 import { FileType, S_ISGID } from '../../../src/stat.ts';
+import { reportOf } from '../../support/datasets.ts';
 import {
   at,
   DIRECTORY,
@@ -332,8 +333,7 @@ test('dropping privileges leaves a directory’s set-gid bit', async (t) => {
 test('a data report is stored and gives birth, an older one is ignored', async (t) => {
   const store = await openStore(t);
   const file = touch(store, 'f');
-  const time = { seconds: 77, nanoseconds: 7 };
-  const report = { sizeBytes: 10, storedBytes: 10, atime: time, mtime: time, dataVersion: 4 };
+  const report = reportOf({ sizeBytes: 10, dataVersion: 4 });
   store.reportData(file, report);
   t.like(store.inode(file), { ...report, unborn: false });
   store.reportData(file, { ...report, sizeBytes: 1, dataVersion: 3 });
@@ -350,14 +350,7 @@ test('a data report does not touch what a directory’s record is authoritative 
   const store = await openStore(t);
   const directory = mkdir(store, 'd');
   const before = store.inode(directory);
-  const time = { seconds: 77, nanoseconds: 7 };
-  store.reportData(directory, {
-    sizeBytes: 9,
-    storedBytes: 9,
-    atime: time,
-    mtime: time,
-    dataVersion: 4,
-  });
+  store.reportData(directory, reportOf({ sizeBytes: 9, dataVersion: 4 }));
   t.deepEqual(store.inode(directory), { ...before, unborn: false, dataVersion: 4 });
 });
 
@@ -376,8 +369,8 @@ test('an access time moves forward only, and changes nothing else', async (t) =>
 test('a listing pages by sequence, and later names do not disturb it', async (t) => {
   const store = await openStore(t);
   for (const name of ['a', 'b', 'c', 'd']) touch(store, name);
-  const upTo = store.lastSequence(ROOT_INODE);
-  const first = store.list(ROOT_INODE, { after: 0 as EntrySequence, upTo, limit: 2 });
+  const page = { after: 0 as EntrySequence, upTo: undefined, limit: 2, withRecords: false };
+  const { upTo, entries: first } = store.list(ROOT_INODE, page);
   t.deepEqual(
     first.map(({ name }) => name.toString()),
     ['a', 'b'],
@@ -385,7 +378,7 @@ test('a listing pages by sequence, and later names do not disturb it', async (t)
   store.unlink(at('c'));
   touch(store, 'c');
   const after = first[1]?.sequence ?? (0 as EntrySequence);
-  const second = store.list(ROOT_INODE, { after, upTo, limit: 10 });
+  const { entries: second } = store.list(ROOT_INODE, { ...page, after, upTo, limit: 10 });
   t.deepEqual(
     second.map(({ name }) => name.toString()),
     ['d'],
@@ -394,10 +387,10 @@ test('a listing pages by sequence, and later names do not disturb it', async (t)
     type: FileType.REGULAR,
     inode: store.lookup(ROOT_INODE, Buffer.from('d')).inode,
   });
-  t.deepEqual(store.list(ROOT_INODE, { after: upTo, upTo, limit: 10 }), []);
+  t.deepEqual(store.list(ROOT_INODE, { ...page, after: upTo, upTo }).entries, []);
   t.deepEqual(namesIn(store), ['a', 'b', 'd', 'c']);
   t.is(
-    outcome(() => store.lastSequence(touch(store, 'e'))),
+    outcome(() => store.list(touch(store, 'e'), page)),
     'ENOTDIR',
   );
 });

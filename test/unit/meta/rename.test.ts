@@ -1,6 +1,6 @@
 import test from 'ava';
 import { ManualClock } from '../../../src/clock.ts';
-import { ROOT_INODE } from '../../../src/ids.ts';
+import { type EntrySequence, ROOT_INODE } from '../../../src/ids.ts';
 import { at, mkdir, namesIn, openStore, outcome, touch } from './helpers.ts';
 
 const EXCHANGE = { exchange: true };
@@ -135,13 +135,13 @@ test('a name that is replaced keeps its place, so that a listing under way still
   const store = await openStore(t);
   for (const name of ['first', 'config', 'last']) touch(store, name);
   const other = mkdir(store, 'other');
-  const upTo = store.lastSequence(ROOT_INODE);
+  const page = { after: 0 as EntrySequence, upTo: undefined, limit: 10, withRecords: false };
+  const { upTo } = store.list(ROOT_INODE, page);
   touch(store, 'config.new');
   store.rename(at('config.new'), at('config'));
   touch(store, 'x', other);
   store.rename(at('x', other), at('first'));
-  const page = { after: 0 as typeof upTo, upTo, limit: 10 };
-  const seen = store.list(ROOT_INODE, page).map(({ name }) => name.toString());
+  const seen = store.list(ROOT_INODE, { ...page, upTo }).entries.map(({ name }) => name.toString());
   t.deepEqual(seen, ['first', 'config', 'last', 'other']);
   t.deepEqual(namesIn(store, other), []);
   t.is(store.inode(ROOT_INODE).sizeBytes, 20 * 6);
