@@ -1,6 +1,6 @@
 /**
  * Tells block 0 of writes without making the writers wait. Notes of one file go one after the other, those that wait
- * are merged into one; {@link Notes.settle} waits until block 0 knows all of them.
+ * are merged into one; {@link Notes.settle} waits until block 0 knows all of them, and is where a failure comes out.
  */
 import { isPromiseLike, type MaybePromise, type Task, wait } from '../task.ts';
 
@@ -59,9 +59,14 @@ export class Notes {
     this.#underWay = undefined;
   }
 
+  /** Waits until nothing is under way. A failure is left for those who may tell of it, as close(2) may and stat(2) not. */
+  *pause(): Task<void> {
+    while (this.#underWay !== undefined) yield* wait(this.#underWay);
+  }
+
   /** Waits until block 0 knows everything. Throws what a note failed with, once. */
   *settle(): Task<void> {
-    while (this.#underWay !== undefined) yield* wait(this.#underWay);
+    yield* this.pause();
     const failure = this.#failure;
     this.#failure = undefined;
     if (failure !== undefined) throw failure.error;

@@ -385,6 +385,7 @@ export class NamespaceModel {
     if (!node.unborn && version < node.dataVersion) return;
     node.unborn = false;
     node.dataVersion = Math.max(node.dataVersion, version);
+    node.ctime = Math.max(node.ctime, now);
     if (node.kind !== 'file') return;
     node.sizeBytes = bytes;
     node.storedBytes = bytes;

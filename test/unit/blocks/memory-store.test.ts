@@ -83,6 +83,7 @@ test('shrinking and growing again reads zeros, inside the last block too', (t) =
   const { store, view } = make({ blockSizeBytes: 4096 });
   for (let block = 1; block <= 4; block++)
     write(store, view, { block, bytes: Buffer.alloc(4096, 9) });
+  store.noteWrite(DATASET, { endBytes: 4 * 4096, storedDelta: 4 * 4096 });
   const { generation, truncatedBytes } = store.truncate(DATASET, {
     sizeBytes: 4096 + 10,
     confirmedGeneration: 0,

@@ -335,9 +335,13 @@ test('a data report is stored and gives birth, an older one is ignored', async (
   const file = touch(store, 'f');
   const report = reportOf({ sizeBytes: 10, dataVersion: 4 });
   store.reportData(file, report);
-  t.like(store.inode(file), { ...report, unborn: false });
+  const { ctime } = store.lookup(ROOT_INODE, Buffer.from('f'));
+  t.like(store.inode(file), { ...report, ctime, unborn: false });
   store.reportData(file, { ...report, sizeBytes: 1, dataVersion: 3 });
   t.is(store.inode(file).sizeBytes, 10);
+  const later = { seconds: ctime.seconds + 1, nanoseconds: 0 };
+  store.reportData(file, { ...report, ctime: later, dataVersion: 5 });
+  t.deepEqual(store.inode(file).ctime, later, 'a later change that block 0 knows of');
   t.is(
     outcome(() => {
       store.reportData(MISSING, report);
