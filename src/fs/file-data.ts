@@ -232,7 +232,7 @@ export class FileData {
    */
   *attributesOf(record: InodeRecord): Task<DataAttributes | undefined> {
     const file = this.handles.openFile(record.inode);
-    if (file?.notes.pending === true) yield* file.notes.settle();
+    if (file?.notes.pending === true) yield* file.notes.pause();
     if (!record.unsettled) return undefined;
     const inner = yield* this.#readInnerIfThere(record);
     if (file !== undefined && inner !== undefined) this.#learn(file, inner);
@@ -242,7 +242,7 @@ export class FileData {
   /** Whether a regular file has a block 0. */
   *hasBlock0(record: InodeRecord): Task<boolean> {
     const file = this.handles.openFile(record.inode);
-    if (file?.notes.pending === true) yield* file.notes.settle();
+    if (file?.notes.pending === true) yield* file.notes.pause();
     if (file?.born === true) return true;
     if (!record.unsettled) return !record.unborn;
     return (yield* wait(this.#blocks.readInner(record))) !== undefined;
@@ -262,7 +262,7 @@ export class FileData {
   *attributesOfAll(records: readonly InodeRecord[]): Task<Map<InodeId, DataAttributes>> {
     for (const { inode } of records) {
       const file = this.handles.openFile(inode);
-      if (file?.notes.pending === true) yield* file.notes.settle();
+      if (file?.notes.pending === true) yield* file.notes.pause();
     }
     const unsettled = records.filter((record) => record.unsettled);
     if (unsettled.length === 0) return new Map();
@@ -278,7 +278,7 @@ export class FileData {
   /** Sets times in block 0; the dataset must have one. */
   *setTimes(record: InodeRecord, times: Parameters<BlockStore['setTimes']>[1]): Task<void> {
     const file = this.handles.openFile(record.inode);
-    if (file !== undefined) yield* file.notes.settle();
+    if (file !== undefined) yield* file.notes.pause();
     const inner = yield* wait(this.#blocks.setTimes(record, times));
     if (file === undefined) {
       yield* wait(this.#meta.reportData(record.inode, inner));
@@ -338,11 +338,23 @@ export class FileData {
   *#store(file: OpenFile, request: { offset: number; payload: Payload }): Task<number> {
     const { offset, payload } = request;
     if (offset + payload.bytes.length > MAX_FILE_BYTES) throw new FsError('EFBIG');
+    if (!this.#meta.shared) yield* this.#bear(file);
     const written = yield* this.#withFreshView(file, () =>
       writeBlocks(this.#blocks, file.view, offset, payload),
     );
     this.#noteWrite(file, offset + written.length, written);
     return written.length;
+  }
+
+  /**
+   * Makes block 0 where the data to come may take its room. With servers elsewhere that would be one trip more, and the
+   * next flush tells that there was none.
+   */
+  *#bear(file: OpenFile): Task<void> {
+    const seed = this.#seedFor(file);
+    if (seed === undefined) return;
+    this.#learn(file, yield* wait(this.#blocks.createInner(file.record, seed)));
+    file.unreported = true;
   }
 
   *#append(file: OpenFile, payload: Payload): Task<number> {
@@ -362,7 +374,7 @@ export class FileData {
 
   /** Takes back the end of a reserved range that could not be stored, unless others have appended since. */
   *#giveBackTail(file: OpenFile, from: number, to: number): Task<void> {
-    yield* file.notes.settle();
+    yield* file.notes.pause();
     yield* this.#cut(file, { sizeBytes: from, onlyIfSizeBytes: to });
   }
 
@@ -392,7 +404,7 @@ export class FileData {
   /** ftruncate(2) of an open file. Shrinking and growing again reads as zeros. EFBIG, EIO. */
   *truncate(file: OpenFile, sizeBytes: number): Task<void> {
     if (sizeBytes > MAX_FILE_BYTES) throw new FsError('EFBIG');
-    yield* file.notes.settle();
+    yield* file.notes.pause();
     yield* this.#cut(file, { sizeBytes });
     file.unreported = true;
   }

@@ -3,6 +3,7 @@ import { FsError } from '../../../src/errno.ts';
 import type { Vfs } from '../../../src/fs/vfs.ts';
 import type { HandleId, InodeId } from '../../../src/ids.ts';
 import { ROOT_INODE } from '../../../src/ids.ts';
+import type { DataReport } from '../../../src/meta/store.ts';
 import { FileType } from '../../../src/stat.ts';
 import { runSync, type Task } from '../../../src/task.ts';
 import { replacing, type TestStoreOptions, withStores } from '../../support/stores.ts';
@@ -42,6 +43,26 @@ function code(task: Task<unknown>): string {
   } catch (error) {
     return (error as { code?: string }).code ?? String(error);
   }
+}
+
+/** Stores whose metadata server has no room for the reports on inodes that `isRefused` names. */
+function refusingReports(
+  isRefused: (inode: InodeId) => boolean,
+): NonNullable<TestStoreOptions['wrap']> {
+  const refuse = (inode: InodeId, report: DataReport | undefined): void => {
+    if (report !== undefined && isRefused(inode)) throw new FsError('ENOSPC');
+  };
+  return ({ meta, blocks }) => {
+    const flushing = replacing(meta, 'reportData', (report) => (inode, data) => {
+      refuse(inode, data);
+      return report(inode, data);
+    });
+    const closing = replacing(flushing, 'closeInode', (close) => (inode, level, data) => {
+      refuse(inode, data);
+      return close(inode, level, data);
+    });
+    return { blocks, meta: closing };
+  };
 }
 
 test('a write that fits only in part stores what fits, and the size says so', async (t) => {
@@ -152,13 +173,7 @@ test('the metadata server knows size and version once the writer has closed', as
 
 test('data outlives a close that the metadata server could not be told of', async (t) => {
   let isFull = true;
-  const wrap: TestStoreOptions['wrap'] = ({ meta, blocks }) => ({
-    blocks,
-    meta: replacing(meta, 'reportData', (report) => (inode, data) => {
-      if (isFull) throw new FsError('ENOSPC');
-      return report(inode, data);
-    }),
-  });
+  const wrap = refusingReports(() => isFull);
   await withStores({ wrap }, ({ vfs, meta }) => {
     const { inode, handle } = create(vfs, 'file');
     write(vfs, handle, Buffer.from('12345'));
@@ -260,13 +275,7 @@ test('the end of the mount frees what was unlinked while open', async (t) => {
 
 test('at the end, a file whose last report fails keeps no other from reporting', async (t) => {
   let broken: InodeId | undefined;
-  const wrap: TestStoreOptions['wrap'] = ({ meta, blocks }) => ({
-    blocks,
-    meta: replacing(meta, 'reportData', (report) => (inode, data) => {
-      if (inode === broken) throw new FsError('ENOSPC');
-      return report(inode, data);
-    }),
-  });
+  const wrap = refusingReports((inode) => inode === broken);
   await withStores({ wrap }, ({ vfs, meta }) => {
     const first = create(vfs, 'first');
     const second = create(vfs, 'second');
