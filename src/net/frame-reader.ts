@@ -1,0 +1,178 @@
+/**
+ * Cuts a stream of bytes into frames and says where the next bytes are to go, so that a payload lands in its final
+ * place without a copy. No I/O: whoever reads puts bytes into {@link FrameReader.buffer} and tells how many.
+ */
+import type { Reading } from './call.ts';
+import { ProtocolError } from './errors.ts';
+import {
+  checksum,
+  HEADER_BYTES,
+  readHeader,
+  type FrameLimits,
+  type ReceivedHeader,
+} from './frame.ts';
+
+/** Who is told of frames. */
+export interface FrameSink {
+  /**
+   * Header and arguments are there; `args` is valid during the call only. Returns where the payload, if there is one,
+   * is to land (exactly as long as it), or undefined to drop it.
+   */
+  onFrame(header: ReceivedHeader, args: Buffer): Buffer | undefined;
+  /** The payload that was not dropped is there. */
+  onPayload(): void;
+}
+
+const SCRATCH_BYTES = 64 * 1024;
+const MAX_KEPT_ARGS_BYTES = 64 * 1024;
+
+/** What lies in it is used or copied before anything else is read, so all connections share it. */
+const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
+
+type Part = 'header' | 'args' | 'payload';
+
+export class FrameReader {
+  readonly #reading: Reading;
+  readonly #sink: FrameSink;
+  #limits: FrameLimits;
+  readonly #headerBytes = Buffer.alloc(HEADER_BYTES);
+  #argsBytes = Buffer.alloc(512);
+  #part: Part = 'header';
+  /** Bytes that the present part has. */
+  #filled = 0;
+  #header: ReceivedHeader | undefined;
+  /** Undefined while a payload is dropped. */
+  #target: Buffer | undefined;
+  #lastWasScratch = false;
+
+  constructor(sink: FrameSink, options: { reading: Reading; limits: FrameLimits }) {
+    this.#sink = sink;
+    this.#reading = options.reading;
+    this.#limits = options.limits;
+  }
+
+  setLimits(limits: FrameLimits): void {
+    this.#limits = limits;
+  }
+
+  /** A frame has begun and is not there yet. */
+  get isWithinFrame(): boolean {
+    return this.#part !== 'header' || this.#filled > 0;
+  }
+
+  /** Where the next bytes are to be put; never empty. */
+  buffer(): Buffer {
+    const place = this.#place();
+    this.#lastWasScratch = place === undefined;
+    return place ?? scratch;
+  }
+
+  /** Undefined if the next bytes go through the scratch buffer. */
+  #place(): Buffer | undefined {
+    if (this.#part === 'payload') return this.#target?.subarray(this.#filled) ?? this.#dropping();
+    if (this.#reading === 'small') return undefined;
+    if (this.#part === 'header') return this.#headerBytes.subarray(this.#filled);
+    return this.#argsBytes.subarray(this.#filled, this.#header?.argsLength);
+  }
+
+  #dropping(): Buffer | undefined {
+    if (this.#reading === 'small') return undefined;
+    return scratch.subarray(0, (this.#header?.payloadLength ?? 0) - this.#filled);
+  }
+
+  /** `length` bytes have been put into what {@link buffer} last returned. Throws ProtocolError; then it is over. */
+  advance(length: number): void {
+    if (this.#lastWasScratch) {
+      this.#consume(scratch.subarray(0, length));
+      return;
+    }
+    this.#filled += length;
+    if (this.#part === 'header') {
+      if (this.#filled === HEADER_BYTES) this.#endHeader(this.#headerBytes);
+    } else if (this.#part === 'args') {
+      const argsLength = this.#header?.argsLength ?? 0;
+      if (this.#filled === argsLength) this.#endArgs(this.#argsBytes.subarray(0, argsLength));
+    } else {
+      this.#endPayloadIfWhole();
+    }
+  }
+
+  #consume(chunk: Buffer): void {
+    let rest = chunk;
+    while (rest.length > 0) {
+      if (this.#part === 'header') rest = this.#consumeHeader(rest);
+      else if (this.#part === 'args') rest = this.#consumeArgs(rest);
+      else rest = this.#consumePayload(rest);
+    }
+  }
+
+  #consumeHeader(chunk: Buffer): Buffer {
+    if (this.#filled === 0 && chunk.length >= HEADER_BYTES) {
+      // The checksum needs these bytes until the arguments have come.
+      chunk.copy(this.#headerBytes, 0, 0, HEADER_BYTES);
+      this.#endHeader(this.#headerBytes);
+      return chunk.subarray(HEADER_BYTES);
+    }
+    const taken = chunk.copy(this.#headerBytes, this.#filled);
+    this.#filled += taken;
+    if (this.#filled === HEADER_BYTES) this.#endHeader(this.#headerBytes);
+    return chunk.subarray(taken);
+  }
+
+  #consumeArgs(chunk: Buffer): Buffer {
+    const argsLength = this.#header?.argsLength ?? 0;
+    if (this.#filled === 0 && chunk.length >= argsLength) {
+      this.#endArgs(chunk.subarray(0, argsLength));
+      return chunk.subarray(argsLength);
+    }
+    const taken = chunk.copy(this.#argsBytes, this.#filled, 0, argsLength - this.#filled);
+    this.#filled += taken;
+    if (this.#filled === argsLength) this.#endArgs(this.#argsBytes.subarray(0, argsLength));
+    return chunk.subarray(taken);
+  }
+
+  #consumePayload(chunk: Buffer): Buffer {
+    const missing = (this.#header?.payloadLength ?? 0) - this.#filled;
+    const taken = Math.min(missing, chunk.length);
+    if (this.#target !== undefined) chunk.copy(this.#target, this.#filled, 0, taken);
+    this.#filled += taken;
+    this.#endPayloadIfWhole();
+    return chunk.subarray(taken);
+  }
+
+  #endHeader(bytes: Buffer): void {
+    const header = readHeader(bytes, this.#limits);
+    this.#header = header;
+    this.#part = 'args';
+    this.#filled = 0;
+    if (header.argsLength > this.#argsBytes.length) {
+      this.#argsBytes = Buffer.allocUnsafeSlow(
+        header.argsLength > MAX_KEPT_ARGS_BYTES ? header.argsLength : MAX_KEPT_ARGS_BYTES,
+      );
+    }
+    if (header.argsLength === 0) this.#endArgs(this.#argsBytes.subarray(0, 0));
+  }
+
+  #endArgs(args: Buffer): void {
+    const header = this.#header;
+    if (header === undefined) throw new ProtocolError('arguments without a header');
+    if (checksum(this.#headerBytes, args) !== header.checksum) {
+      throw new ProtocolError('the checksum of a frame does not match');
+    }
+    this.#part = header.payloadLength > 0 ? 'payload' : 'header';
+    this.#filled = 0;
+    this.#target = undefined;
+    const target = this.#sink.onFrame(header, args);
+    if (header.payloadLength > 0) this.#target = target;
+    if (this.#argsBytes.length > MAX_KEPT_ARGS_BYTES) this.#argsBytes = Buffer.alloc(512);
+  }
+
+  #endPayloadIfWhole(): void {
+    if (this.#filled < (this.#header?.payloadLength ?? 0)) return;
+    const landed = this.#target !== undefined;
+    this.#part = 'header';
+    this.#filled = 0;
+    this.#target = undefined;
+    if (landed) this.#sink.onPayload();
+  }
+}
