@@ -128,7 +128,7 @@ export function tuple<const T extends readonly unknown[]>(
  * with {@link optional}; after decoding they are there with the value undefined.
  */
 export function struct<T extends object>(shape: { [K in keyof T]-?: Codec<T[K]> }): Codec<T> {
-  const entries = Object.entries(shape) as [string, Codec<unknown>][];
+  const entries = Object.entries(shape as Record<string, Codec<unknown>>);
   return {
     encode: (value) =>
       entries.map(([name, codec]) => codec.encode((value as Record<string, unknown>)[name])),

@@ -47,8 +47,8 @@ export class HandshakeError extends Error {
     this.kind = kind;
   }
 
-  /** Waiting does not help: somebody has to change a setting. */
+  /** Waiting does not help: somebody has to change a setting. Damage on the way may look malformed. */
   get isPermanent(): boolean {
-    return this.kind !== 'not-ready';
+    return this.kind !== 'not-ready' && this.kind !== 'malformed';
   }
 }
