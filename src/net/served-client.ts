@@ -241,12 +241,12 @@ export class ServedClient implements ClientConnection, ConnectionOwner {
       return;
     }
     if (!isPromiseLike(result)) {
-      this.#reply(incoming, result as Outcome<unknown>);
+      this.#reply(incoming, result);
       return;
     }
     this.#running++;
     this.#throttle();
-    (result as PromiseLike<Outcome<unknown>>).then(
+    result.then(
       (outcome) => {
         this.#running--;
         this.#reply(incoming, outcome);
