@@ -13,17 +13,16 @@ import type { Life } from './life.ts';
 import type { SlotAllocator, SlotRef } from './slab.ts';
 import { reserveOrFail } from './no-memory.ts';
 import { StaleGenerationError, type DatasetView, type Payload } from './store.ts';
+import { pushZeros } from './zeros.ts';
 
 /** A dataset of more blocks is freed in steps. */
 const FREE_AT_ONCE_BLOCKS = 64;
 
-/** What unstored bytes read as; shared by all readers, who only read. */
-const ZEROS = Buffer.alloc(1 << 20);
-
-function pushZeros(slices: Buffer[], length: number): void {
-  for (let left = length; left > 0; left -= ZEROS.length) {
-    slices.push(left >= ZEROS.length ? ZEROS : ZEROS.subarray(0, left));
-  }
+/** What is stored of a range that was asked for, from its start: a view of the store's memory. */
+export interface StoredBytes {
+  readonly bytes: Buffer;
+  /** Keeps the bytes as they are until what is returned is called; to be called before anything else runs. */
+  readonly pin: () => () => void;
 }
 
 /** One write into one block. */
@@ -58,18 +57,32 @@ export class DataStore {
   }
 
   read(view: DatasetView, block: BlockNumber, range: { offset: number; length: number }): Buffer[] {
-    const { offset, length } = range;
+    const stored = this.readStored(view, block, range);
+    const slices = stored === undefined ? [] : [stored.bytes];
+    pushZeros(slices, range.length - (stored?.bytes.length ?? 0));
+    return slices;
+  }
+
+  /** What is stored of the range, from its start; undefined if nothing is. */
+  readStored(
+    view: DatasetView,
+    block: BlockNumber,
+    { offset, length }: { offset: number; length: number },
+  ): StoredBytes | undefined {
     invariant(
       offset >= 0 && length >= 0 && offset + length <= view.layout.blockSizeBytes,
       'a read stays within its block',
     );
-    if (length === 0) return [];
+    if (length === 0) return undefined;
     const place = this.#locate(view, block);
-    if (place === 0) this.#life.requireBlock(view, block);
-    const valid = place === 0 ? 0 : Math.min(this.#index.storedAt(place) - offset, length);
-    const slices = valid > 0 ? [this.#slice(this.#index.slotAt(place), offset, valid)] : [];
-    if (valid < length) pushZeros(slices, length - Math.max(0, valid));
-    return slices;
+    if (place === 0) {
+      this.#life.requireBlock(view, block);
+      return undefined;
+    }
+    const valid = Math.min(this.#index.storedAt(place) - offset, length);
+    if (valid <= 0) return undefined;
+    const ref = this.#index.slotAt(place);
+    return { bytes: this.#slice(ref, offset, valid), pin: () => this.#slots.pin(ref) };
   }
 
   /** Bytes stored of a block; 0 if it is not here. */
@@ -191,6 +204,7 @@ export class DataStore {
     const ref = this.#index.slotAt(place);
     const stored = this.#index.storedAt(place);
     if (end <= this.#slots.slotBytes(ref)) {
+      if (this.#slots.isPinned(ref) && this.#copyAside(view, place, write)) return true;
       this.#fill(ref, stored, { offset, bytes });
       if (end > stored) {
         this.#index.replace(place, ref, end);
@@ -203,6 +217,20 @@ export class DataStore {
     if (offset > 0) this.#move(ref, larger, Math.min(stored, offset));
     this.#fill(larger, stored, { offset, bytes });
     this.#exchange(row, place, { ref: larger, storedBytes: end });
+    return true;
+  }
+
+  /** Writes into a copy of a block that is being read. Without room for one, the reader may get the new bytes. */
+  #copyAside(view: DatasetView, place: BlockPlace, { offset, payload }: BlockWrite): boolean {
+    const ref = this.#index.slotAt(place);
+    const stored = this.#index.storedAt(place);
+    const slotBytes = this.#slots.slotBytes(ref);
+    const copy = this.#slots.allocate(this.#slots.sizes.fit(slotBytes, slotBytes), slotBytes);
+    if (copy === 0) return false;
+    this.#move(ref, copy, stored);
+    this.#fill(copy, stored, { offset, bytes: payload.bytes });
+    const storedBytes = Math.max(stored, offset + payload.bytes.length);
+    this.#exchange(this.#table.find(view.inode), place, { ref: copy, storedBytes });
     return true;
   }
 

@@ -8,7 +8,7 @@ import { FsError } from '../errno.ts';
 import type { Dataset } from '../layout.ts';
 import type { Stat } from '../stat.ts';
 import { BlockIndex } from './block-index.ts';
-import { DataStore } from './data-store.ts';
+import { DataStore, type StoredBytes } from './data-store.ts';
 import { DatasetTable } from './dataset-table.ts';
 import { DeferredFrees } from './deferred-frees.ts';
 import { InnerStore } from './inner-store.ts';
@@ -167,6 +167,15 @@ export class MemoryBlockStore implements BlockStore {
     range: { offset: number; length: number },
   ): { slices: Buffer[] } {
     return { slices: this.#data.read(view, block, range) };
+  }
+
+  /** What is stored of the range, from its start: no zeros for what is not. Undefined if nothing is. */
+  readStored(
+    view: DatasetView,
+    block: BlockNumber,
+    range: { offset: number; length: number },
+  ): StoredBytes | undefined {
+    return this.#data.readStored(view, block, range);
   }
 
   writeBlock(

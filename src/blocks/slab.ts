@@ -27,6 +27,13 @@ export interface SlotAllocatorOptions {
   source?: MemorySource;
 }
 
+/** A slot whose bytes somebody still reads. */
+interface Pin {
+  readers: number;
+  /** It was given back meanwhile. */
+  isGiven: boolean;
+}
+
 /** What the allocator holds, for logs and tests. */
 export interface MemoryReport {
   /** Address space of all slabs. */
@@ -66,6 +73,7 @@ export class SlotAllocator {
   #vacant = 0;
   #spanCount = 0;
   #usedBytes = 0;
+  readonly #pins = new Map<SlotRef, Pin>();
 
   constructor(options: SlotAllocatorOptions) {
     this.capacityBytes = options.capacityBytes;
@@ -141,8 +149,38 @@ export class SlotAllocator {
     return span * MAX_SLOTS_PER_SPAN + slot;
   }
 
+  /**
+   * Keeps the slot's bytes for a reader, until what is returned is called: a slot that is given back meanwhile is not
+   * used again before.
+   */
+  pin(ref: SlotRef): () => void {
+    const pin = this.#pins.get(ref) ?? { readers: 0, isGiven: false };
+    invariant(!pin.isGiven, 'only a used slot is pinned');
+    pin.readers++;
+    this.#pins.set(ref, pin);
+    let isPinned = true;
+    return () => {
+      if (!isPinned) return;
+      isPinned = false;
+      if (--pin.readers > 0) return;
+      this.#pins.delete(ref);
+      if (pin.isGiven) this.give(ref);
+    };
+  }
+
+  /** True while a reader needs the slot's bytes as they are. */
+  isPinned(ref: SlotRef): boolean {
+    return this.#pins.size > 0 && this.#pins.has(ref);
+  }
+
   /** Gives a slot back without discharging it. */
   give(ref: SlotRef): void {
+    const pin = this.#pins.size === 0 ? undefined : this.#pins.get(ref);
+    if (pin !== undefined) {
+      invariant(!pin.isGiven, 'a slot is freed once');
+      pin.isGiven = true;
+      return;
+    }
     const span = Math.floor(ref / MAX_SLOTS_PER_SPAN);
     const slot = ref - span * MAX_SLOTS_PER_SPAN;
     const row = span << ROW_SHIFT;

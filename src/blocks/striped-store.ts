@@ -1,0 +1,287 @@
+/**
+ * All block servers of the file system as one block store: each request goes to the server that placement names.
+ * What concerns a whole dataset goes to all servers at once, and has happened only when all have confirmed.
+ */
+import type { Timespec } from '../clock.ts';
+import { FsError } from '../errno.ts';
+import type { BlockIndex, InodeId } from '../ids.ts';
+import { invariant } from '../invariant.ts';
+import type { Dataset } from '../layout.ts';
+import type { Stat } from '../stat.ts';
+import { type MaybePromise, type Task, isPromiseLike, runTask, wait } from '../task.ts';
+import { BlockLocations } from './block-locations.ts';
+import { homeOf, placeOf, placeOfStranger } from './placement.ts';
+import type {
+  BlockData,
+  BlockStore,
+  BlockUsage,
+  DataAttributes,
+  DatasetView,
+  InnerSeed,
+  Payload,
+  Truncation,
+  XattrMode,
+} from './store.ts';
+import { pushZeros } from './zeros.ts';
+
+/** Who knows the servers of LOCAL datasets' blocks: the metadata store, wired by `cli`. */
+export interface BlockLocator {
+  /** The server of each block: `server` for those that had none until now. */
+  claim(inode: InodeId, blocks: readonly BlockIndex[], server: number): MaybePromise<number[]>;
+  /** The server of each block; undefined for one that was never written. */
+  locate(inode: InodeId, blocks: readonly BlockIndex[]): MaybePromise<(number | undefined)[]>;
+}
+
+export interface StripedBlockStoreOptions {
+  /** One store per block server; the index is the server's number. */
+  members: readonly BlockStore[];
+  locator: BlockLocator;
+  /** Number of the block server on this node, to which LOCAL data goes. */
+  ownServer?: number | undefined;
+}
+
+type InnerAnswer = DataAttributes | FsError | undefined;
+
+/** What `ask` returned or threw. */
+function attempt<T>(ask: () => MaybePromise<T>): MaybePromise<T> {
+  try {
+    return ask();
+  } catch (error) {
+    return Promise.reject(error as Error);
+  }
+}
+
+/** See {@link BlockStore} for what each method does. */
+export class StripedBlockStore implements BlockStore {
+  readonly #members: readonly BlockStore[];
+  readonly #locator: BlockLocator;
+  readonly #ownServer: number | undefined;
+  readonly #locations = new BlockLocations();
+
+  constructor(options: StripedBlockStoreOptions) {
+    const { members, ownServer } = options;
+    invariant(members.length > 0, 'there is a block server');
+    invariant(ownServer === undefined || ownServer < members.length, 'the own server is a member');
+    this.#members = members;
+    this.#locator = options.locator;
+    this.#ownServer = ownServer;
+  }
+
+  createInner(dataset: Dataset, seed: InnerSeed): MaybePromise<DataAttributes> {
+    return this.#home(dataset).createInner(dataset, seed);
+  }
+
+  readInner(dataset: Dataset): MaybePromise<DataAttributes | undefined> {
+    return this.#home(dataset).readInner(dataset);
+  }
+
+  readInners(datasets: readonly Dataset[]): MaybePromise<InnerAnswer[]> {
+    return runTask(this.#readInners(datasets));
+  }
+
+  *#readInners(datasets: readonly Dataset[]): Task<InnerAnswer[]> {
+    const positions = new Map<number, number[]>();
+    for (const [position, dataset] of datasets.entries()) {
+      const server = homeOf(dataset, this.#members.length);
+      const known = positions.get(server);
+      if (known === undefined) positions.set(server, [position]);
+      else known.push(position);
+    }
+    const groups = [...positions];
+    const answers = yield* this.#all(groups, ([server, group]) => {
+      const wanted = group.map((position) => datasets[position] as Dataset);
+      return this.#innersOf(this.#member(server), wanted);
+    });
+    const result: InnerAnswer[] = Array.from({ length: datasets.length });
+    for (const [index, [, group]] of groups.entries()) {
+      for (const [at, position] of group.entries()) result[position] = answers[index]?.[at];
+    }
+    return result;
+  }
+
+  /** A server that cannot answer at all fails each of its datasets, not those of others. */
+  #innersOf(member: BlockStore, datasets: readonly Dataset[]): MaybePromise<InnerAnswer[]> {
+    const failed = (error: unknown): InnerAnswer[] => {
+      if (!(error instanceof FsError)) throw error;
+      return datasets.map(() => error);
+    };
+    try {
+      const answer = member.readInners(datasets);
+      return isPromiseLike(answer) ? answer.then((inners) => inners, failed) : answer;
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  noteWrite(
+    dataset: Dataset,
+    change: { endBytes: number; storedDelta: number },
+    seed?: InnerSeed,
+  ): MaybePromise<DataAttributes> {
+    return this.#home(dataset).noteWrite(dataset, change, seed);
+  }
+
+  reserveAppend(
+    dataset: Dataset,
+    lengthBytes: number,
+    seed?: InnerSeed,
+  ): MaybePromise<{ offset: number }> {
+    return this.#home(dataset).reserveAppend(dataset, lengthBytes, seed);
+  }
+
+  truncate(
+    dataset: Dataset,
+    truncation: Truncation,
+    seed?: InnerSeed,
+  ): MaybePromise<DataAttributes> {
+    return this.#home(dataset).truncate(dataset, truncation, seed);
+  }
+
+  confirmTruncation(dataset: Dataset, generation: number): MaybePromise<void> {
+    return this.#home(dataset).confirmTruncation(dataset, generation);
+  }
+
+  setTimes(
+    dataset: Dataset,
+    times: { atime?: Timespec; mtime?: Timespec },
+  ): MaybePromise<DataAttributes> {
+    return this.#home(dataset).setTimes(dataset, times);
+  }
+
+  touchAtime(dataset: Dataset, atime: Timespec): MaybePromise<void> {
+    return this.#home(dataset).touchAtime(dataset, atime);
+  }
+
+  copyStat(dataset: Dataset, stat: Stat): MaybePromise<void> {
+    return this.#home(dataset).copyStat(dataset, stat);
+  }
+
+  getXattr(dataset: Dataset, name: Buffer): MaybePromise<Buffer> {
+    return this.#home(dataset).getXattr(dataset, name);
+  }
+
+  setXattr(dataset: Dataset, name: Buffer, value: Buffer, mode: XattrMode): MaybePromise<void> {
+    return this.#home(dataset).setXattr(dataset, name, value, mode);
+  }
+
+  listXattr(dataset: Dataset): MaybePromise<Buffer[]> {
+    return this.#home(dataset).listXattr(dataset);
+  }
+
+  removeXattr(dataset: Dataset, name: Buffer): MaybePromise<void> {
+    return this.#home(dataset).removeXattr(dataset, name);
+  }
+
+  readTarget(dataset: Dataset): MaybePromise<Buffer> {
+    return this.#home(dataset).readTarget(dataset);
+  }
+
+  readBlock(
+    view: DatasetView,
+    block: BlockIndex,
+    range: { offset: number; length: number },
+  ): MaybePromise<BlockData> {
+    const server = this.#known(view, block);
+    if (server !== undefined) return this.#member(server).readBlock(view, block, range);
+    return runTask(this.#readLocated(view, block, range));
+  }
+
+  *#readLocated(
+    view: DatasetView,
+    block: BlockIndex,
+    range: { offset: number; length: number },
+  ): Task<BlockData> {
+    const [server] = yield* wait(this.#locator.locate(view.inode, [block]));
+    if (server === undefined) {
+      const slices: Buffer[] = [];
+      pushZeros(slices, range.length);
+      return { slices };
+    }
+    this.#locations.learn(view.inode, block, server);
+    return yield* wait(this.#member(server).readBlock(view, block, range));
+  }
+
+  writeBlock(
+    view: DatasetView,
+    block: BlockIndex,
+    offset: number,
+    payload: Payload,
+  ): MaybePromise<{ storedDelta: number }> {
+    const server = this.#known(view, block);
+    if (server !== undefined) return this.#member(server).writeBlock(view, block, offset, payload);
+    return runTask(this.#writeClaimed(view, block, { offset, payload }));
+  }
+
+  /** The claim comes first: data is never on a server that others do not know of. */
+  *#writeClaimed(
+    view: DatasetView,
+    block: BlockIndex,
+    { offset, payload }: { offset: number; payload: Payload },
+  ): Task<{ storedDelta: number }> {
+    const wanted = this.#ownServer ?? placeOfStranger(view, block, this.#members.length);
+    const [server] = yield* wait(this.#locator.claim(view.inode, [block], wanted));
+    invariant(server !== undefined, 'a claimed block has a server');
+    this.#locations.learn(view.inode, block, server);
+    return yield* wait(this.#member(server).writeBlock(view, block, offset, payload));
+  }
+
+  discard(view: DatasetView): MaybePromise<{ storedDelta: number }> {
+    return runTask(this.#discard(view));
+  }
+
+  *#discard(view: DatasetView): Task<{ storedDelta: number }> {
+    const answers = yield* this.#all(this.#members, (member) => member.discard(view));
+    return { storedDelta: answers.reduce((sum, { storedDelta }) => sum + storedDelta, 0) };
+  }
+
+  free(inode: InodeId): MaybePromise<void> {
+    this.#locations.forget(inode);
+    return runTask(this.#free(inode));
+  }
+
+  *#free(inode: InodeId): Task<void> {
+    yield* this.#all(this.#members, (member) => member.free(inode));
+  }
+
+  usage(): MaybePromise<BlockUsage> {
+    return runTask(this.#usage());
+  }
+
+  *#usage(): Task<BlockUsage> {
+    const sum: BlockUsage = { capacityBytes: 0, usedBytes: 0, datasets: 0 };
+    for (const one of yield* this.#all(this.#members, (member) => member.usage())) {
+      sum.capacityBytes += one.capacityBytes;
+      sum.usedBytes += one.usedBytes;
+      sum.datasets += one.datasets;
+    }
+    return sum;
+  }
+
+  /**
+   * Asks for all at once, and goes on when all have answered or failed, so that nothing is under way any more. Fails as
+   * the first of them, if any failed.
+   */
+  *#all<S, T>(subjects: readonly S[], ask: (subject: S) => MaybePromise<T>): Task<T[]> {
+    const answers = subjects.map((subject) => attempt(() => ask(subject)));
+    const remote = answers.filter(isPromiseLike);
+    if (remote.length > 0) yield* wait(Promise.allSettled(remote));
+    const values: T[] = [];
+    for (const answer of answers) values.push(yield* wait(answer));
+    return values;
+  }
+
+  /** The block's server, if no one has to be asked for it. */
+  #known(view: DatasetView, block: BlockIndex): number | undefined {
+    return placeOf(view, block, this.#members.length) ?? this.#locations.find(view.inode, block);
+  }
+
+  #home(dataset: Dataset): BlockStore {
+    return this.#member(homeOf(dataset, this.#members.length));
+  }
+
+  #member(server: number): BlockStore {
+    const member = this.#members[server];
+    invariant(member !== undefined, `block server ${server} is one of ${this.#members.length}`);
+    return member;
+  }
+}
