@@ -47,7 +47,7 @@ function attempt<T>(ask: () => MaybePromise<T>): MaybePromise<T> {
   try {
     return ask();
   } catch (error) {
-    return Promise.reject(error as Error);
+    return Promise.reject<T>(error);
   }
 }
 

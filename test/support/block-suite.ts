@@ -355,7 +355,7 @@ const CASES: Record<string, Case> = {
       }
     }
     t.true((await store.usage()).usedBytes > 5 * 10 * 4096);
-    await Promise.all([1, 2, 3, 4, 5].map((inode) => store.free(inode as InodeId)));
+    await Promise.all([1, 2, 3, 4, 5].map(async (inode) => store.free(inode as InodeId)));
     t.like(await store.usage(), { usedBytes: 0, datasets: 0 });
     const file = datasetOf(3, { blockSizeBytes: 4096 });
     t.is(await store.readInner(file), undefined);

@@ -1,0 +1,308 @@
+/**
+ * One block server of the net as a block store: each request goes to the shard that keeps its block. Nothing is kept here
+ * but connections; what fails for want of an answer is EIO with the server's name.
+ */
+import type { Timespec } from '../clock.ts';
+import { FsError } from '../errno.ts';
+import type { BlockIndex, InodeId } from '../ids.ts';
+import type { Dataset } from '../layout.ts';
+import type { Logger } from '../log.ts';
+import { type Address, type Answer, type CallOptions, formatAddress } from '../net/call.ts';
+import type { Hello } from '../net/handshake.ts';
+import type { Operation } from '../net/operation.ts';
+import type { Stat } from '../stat.ts';
+import { BlockOperation, MOST_PER_MESSAGE, shardOf } from './protocol.ts';
+import { failureOf, named } from './server-failure.ts';
+import { ServerShards } from './server-shards.ts';
+import type {
+  BlockData,
+  BlockStore,
+  BlockUsage,
+  DataAttributes,
+  DatasetView,
+  InnerSeed,
+  Payload,
+  Truncation,
+  XattrMode,
+} from './store.ts';
+import type { LentBuffer, TransferBuffers } from './transfer-buffers.ts';
+import { pushZeros } from './zeros.ts';
+
+export interface RemoteBlockStoreOptions {
+  /** Of the server's first shard; it tells of the others. */
+  readonly address: Address;
+  /** What errors call the server; its address unless given. */
+  readonly name?: string | undefined;
+  /** No other connection to this server may have the same client id. */
+  readonly hello: Hello;
+  /** Undefined: insecure. */
+  readonly secret: Buffer | undefined;
+  /** Shared by all servers that this process talks to. */
+  readonly buffers: TransferBuffers;
+  /** How long a request waits for a server that is away. Default 10 s. */
+  readonly patienceMs?: number | undefined;
+  readonly logger: Logger;
+}
+
+type InnerAnswer = DataAttributes | FsError | undefined;
+
+/** Datasets that are to be freed in one message. */
+interface FreeBatch {
+  readonly inodes: InodeId[];
+  readonly done: Promise<void>;
+}
+
+/** See {@link BlockStore} for what each method does. */
+export class RemoteBlockStore implements BlockStore {
+  readonly name: string;
+  readonly #shards: ServerShards;
+  readonly #buffers: TransferBuffers;
+  #freeing: FreeBatch | undefined;
+
+  constructor(options: RemoteBlockStoreOptions) {
+    this.name = options.name ?? formatAddress(options.address);
+    this.#shards = new ServerShards(options);
+    this.#buffers = options.buffers;
+  }
+
+  /** The connections, for status and logs. */
+  get shards(): ServerShards {
+    return this.#shards;
+  }
+
+  /** Ends all connections; what is under way fails. */
+  close(): Promise<void> {
+    return this.#shards.close();
+  }
+
+  createInner(dataset: Dataset, seed: InnerSeed): Promise<DataAttributes> {
+    return this.#inner(dataset, BlockOperation.createInner, [dataset, seed]);
+  }
+
+  async readInner(dataset: Dataset): Promise<DataAttributes | undefined> {
+    const [answer] = await this.#inner(dataset, BlockOperation.readInners, [[dataset]]);
+    if (answer instanceof FsError) throw named(answer, this.name);
+    return answer;
+  }
+
+  async readInners(datasets: readonly Dataset[]): Promise<InnerAnswer[]> {
+    const shards = await this.#count();
+    const groups = Array.from({ length: shards }, (): number[] => []);
+    for (const [position, { inode }] of datasets.entries()) {
+      groups[shardOf(inode, 0, shards)]?.push(position);
+    }
+    const result: InnerAnswer[] = Array.from({ length: datasets.length });
+    const parts = groups.flatMap((group, shard) =>
+      chunksOf(group).map(async (positions) => {
+        const wanted = positions.map((position) => datasets[position] as Dataset);
+        const { value } = await this.#callShard(shard, BlockOperation.readInners, [wanted]);
+        for (const [at, position] of positions.entries()) {
+          const answer = value[at];
+          result[position] = answer instanceof FsError ? named(answer, this.name) : answer;
+        }
+      }),
+    );
+    await settleAll(parts);
+    return result;
+  }
+
+  noteWrite(
+    dataset: Dataset,
+    change: { endBytes: number; storedDelta: number },
+    seed?: InnerSeed,
+  ): Promise<DataAttributes> {
+    return this.#inner(dataset, BlockOperation.noteWrite, [dataset, change, seed]);
+  }
+
+  async reserveAppend(
+    dataset: Dataset,
+    lengthBytes: number,
+    seed?: InnerSeed,
+  ): Promise<{ offset: number }> {
+    const request = [dataset, lengthBytes, seed] as const;
+    return { offset: await this.#inner(dataset, BlockOperation.reserveAppend, request) };
+  }
+
+  truncate(dataset: Dataset, truncation: Truncation, seed?: InnerSeed): Promise<DataAttributes> {
+    return this.#inner(dataset, BlockOperation.truncate, [dataset, truncation, seed]);
+  }
+
+  confirmTruncation(dataset: Dataset, generation: number): Promise<void> {
+    return this.#inner(dataset, BlockOperation.confirmTruncation, [dataset, generation]);
+  }
+
+  setTimes(
+    dataset: Dataset,
+    times: { atime?: Timespec; mtime?: Timespec },
+  ): Promise<DataAttributes> {
+    return this.#inner(dataset, BlockOperation.setTimes, [dataset, times]);
+  }
+
+  touchAtime(dataset: Dataset, atime: Timespec): Promise<void> {
+    return this.#inner(dataset, BlockOperation.touchAtime, [dataset, atime]);
+  }
+
+  copyStat(dataset: Dataset, stat: Stat): Promise<void> {
+    return this.#inner(dataset, BlockOperation.copyStat, [dataset, stat]);
+  }
+
+  getXattr(dataset: Dataset, name: Buffer): Promise<Buffer> {
+    return this.#inner(dataset, BlockOperation.getXattr, [dataset, name]);
+  }
+
+  setXattr(dataset: Dataset, name: Buffer, value: Buffer, mode: XattrMode): Promise<void> {
+    return this.#inner(dataset, BlockOperation.setXattr, [dataset, name, value, mode]);
+  }
+
+  listXattr(dataset: Dataset): Promise<Buffer[]> {
+    return this.#inner(dataset, BlockOperation.listXattr, [dataset]);
+  }
+
+  removeXattr(dataset: Dataset, name: Buffer): Promise<void> {
+    return this.#inner(dataset, BlockOperation.removeXattr, [dataset, name]);
+  }
+
+  readTarget(dataset: Dataset): Promise<Buffer> {
+    return this.#inner(dataset, BlockOperation.readTarget, [dataset]);
+  }
+
+  async readBlock(
+    view: DatasetView,
+    block: BlockIndex,
+    { offset, length }: { offset: number; length: number },
+  ): Promise<BlockData> {
+    let lent: LentBuffer | undefined;
+    const receive = (lengthBytes: number): Buffer => {
+      lent?.release(); // A connection that was lost half-way had asked for it.
+      lent = this.#buffers.lend(Math.max(lengthBytes, length));
+      return lent.bytes;
+    };
+    const waiting = this.#buffers.begin(length);
+    if (waiting !== undefined) await waiting;
+    try {
+      const request = [view, block, offset, length] as const;
+      const place = { inode: view.inode, block };
+      const { payload } = await this.#call(place, BlockOperation.readBlock, request, { receive });
+      const slices = payload === undefined || payload.length === 0 ? [] : [payload];
+      const received = payload?.length ?? 0;
+      if (received > length) throw new FsError('EIO', `${this.name} sent more than was asked for`);
+      pushZeros(slices, length - received);
+      return { slices, release: () => lent?.release() };
+    } catch (error) {
+      lent?.release();
+      throw error;
+    } finally {
+      this.#buffers.end(length);
+    }
+  }
+
+  async writeBlock(
+    view: DatasetView,
+    block: BlockIndex,
+    offset: number,
+    { bytes }: Payload,
+  ): Promise<{ storedDelta: number }> {
+    const waiting = this.#buffers.begin(bytes.length);
+    if (waiting !== undefined) await waiting;
+    try {
+      const request = [view, block, offset] as const;
+      const place = { inode: view.inode, block };
+      const options = { payload: [bytes] };
+      return (await this.#call(place, BlockOperation.writeBlock, request, options)).value;
+    } finally {
+      this.#buffers.end(bytes.length);
+    }
+  }
+
+  async discard(view: DatasetView): Promise<{ storedDelta: number }> {
+    const answers = await this.#everyShard(BlockOperation.discard, [view]);
+    return { storedDelta: answers.reduce((sum, { storedDelta }) => sum + storedDelta, 0) };
+  }
+
+  /** Those that are asked for in one turn travel together. */
+  free(inode: InodeId): Promise<void> {
+    this.#freeing ??= this.#openBatch();
+    this.#freeing.inodes.push(inode);
+    return this.#freeing.done;
+  }
+
+  #openBatch(): FreeBatch {
+    const inodes: InodeId[] = [];
+    const turn = new Promise((resolve) => setImmediate(resolve));
+    const done = turn.then(async () => {
+      this.#freeing = undefined;
+      const chunks = chunksOf(inodes);
+      await settleAll(chunks.map((chunk) => this.#everyShard(BlockOperation.free, [chunk])));
+    });
+    return { inodes, done };
+  }
+
+  async usage(): Promise<BlockUsage> {
+    const sum = { capacityBytes: 0, usedBytes: 0, datasets: 0 };
+    for (const one of await this.#everyShard(BlockOperation.usage, [])) {
+      sum.capacityBytes += one.capacityBytes;
+      sum.usedBytes += one.usedBytes;
+      sum.datasets += one.datasets;
+    }
+    return sum;
+  }
+
+  /** Asks the shard that keeps the dataset's block 0. */
+  async #inner<Q, A>({ inode }: Dataset, operation: Operation<Q, A>, request: Q): Promise<A> {
+    return (await this.#call({ inode, block: 0 }, operation, request)).value;
+  }
+
+  async #call<Q, A>(
+    { inode, block }: { inode: InodeId; block: number },
+    operation: Operation<Q, A>,
+    request: Q,
+    options?: CallOptions,
+  ): Promise<Answer<A>> {
+    const shards = this.#shards.knownCount ?? (await this.#count());
+    return await this.#callShard(shardOf(inode, block, shards), operation, request, options);
+  }
+
+  async #everyShard<Q, A>(operation: Operation<Q, A>, request: Q): Promise<A[]> {
+    const shards = await this.#count();
+    const calls = Array.from({ length: shards }, async (_, shard) => {
+      return (await this.#callShard(shard, operation, request)).value;
+    });
+    return settleAll(calls);
+  }
+
+  async #callShard<Q, A>(
+    shard: number,
+    operation: Operation<Q, A>,
+    request: Q,
+    options?: CallOptions,
+  ): Promise<Answer<A>> {
+    try {
+      return await this.#shards.peer(shard).call(operation, request, options);
+    } catch (error) {
+      throw failureOf(error, this.name);
+    }
+  }
+
+  async #count(): Promise<number> {
+    try {
+      return await this.#shards.count();
+    } catch (error) {
+      throw failureOf(error, this.name);
+    }
+  }
+}
+
+/** Pieces that fit one message. */
+function chunksOf<T>(items: readonly T[]): T[][] {
+  const chunks: T[][] = [];
+  for (let at = 0; at < items.length; at += MOST_PER_MESSAGE) {
+    chunks.push(items.slice(at, at + MOST_PER_MESSAGE));
+  }
+  return chunks;
+}
+
+/** Waits for all, also where some fail; then fails as the first of these. */
+async function settleAll<T>(promises: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(promises);
+  return Promise.all(promises);
+}
