@@ -47,7 +47,8 @@ function attempt<T>(ask: () => MaybePromise<T>): MaybePromise<T> {
   try {
     return ask();
   } catch (error) {
-    return Promise.reject<T>(error);
+    const failure = error as Error;
+    return Promise.reject(failure);
   }
 }
 
