@@ -7,6 +7,7 @@ import {
 } from '../../../src/blocks/store.ts';
 import { FsError } from '../../../src/errno.ts';
 import type { BlockIndex, InodeId } from '../../../src/ids.ts';
+import type { Codec } from '../../../src/net/codec.ts';
 import { ProtocolError } from '../../../src/net/errors.ts';
 import { type AnyOperation, OPERATION_CODES } from '../../../src/net/operation.ts';
 import { datasetOf, statFor, viewOf } from '../../support/block-suite.ts';
@@ -89,7 +90,8 @@ test('requests and replies come back as they were', (t) => {
   const seen = new Set<number>();
   for (const [operation, request, reply] of EXAMPLES) {
     seen.add(operation.code);
-    const { request: asked, reply: answered } = operation;
+    const asked: Codec<unknown> = operation.request;
+    const answered: Codec<unknown> = operation.reply;
     t.deepEqual(asked.decode(asked.encode(request)), request, operation.name);
     t.deepEqual(answered.decode(answered.encode(reply)), reply, operation.name);
   }
@@ -98,10 +100,11 @@ test('requests and replies come back as they were', (t) => {
 
 test('what no encoder writes is refused', (t) => {
   for (const [operation, request] of EXAMPLES) {
-    const raw = operation.request.encode(request) as unknown[];
+    const codec: Codec<unknown> = operation.request;
+    const raw = codec.encode(request) as unknown[];
     for (const wrong of [null, 'x', [...raw, 1], raw.map(() => -0.5), { length: raw.length }]) {
       if (Array.isArray(wrong) && wrong.length === 0) continue;
-      t.throws(() => operation.request.decode(wrong), { instanceOf: ProtocolError });
+      t.throws(() => codec.decode(wrong), { instanceOf: ProtocolError });
     }
   }
 });
@@ -112,13 +115,13 @@ test("block servers' own failures come back as they were", (t) => {
     new UnconfirmedTruncationError(ATTRIBUTES),
   ];
   for (const error of examples) {
-    const [codec, ...others] = BLOCK_FAILURES.filter(({ matches }) => matches(error));
+    const [codec, ...others] = BLOCK_FAILURES.filter((one) => one.matches(error));
     t.is(others.length, 0);
     const decoded = codec?.decode(codec.encode(error));
     t.is(decoded?.constructor, error.constructor);
     t.is(decoded?.message, error.message);
   }
-  t.false(BLOCK_FAILURES.some(({ matches }) => matches(new FsError('EIO'))));
+  t.false(BLOCK_FAILURES.some((one) => one.matches(new FsError('EIO'))));
 });
 
 test('the shard of a block is what docs/protocol.md computes', (t) => {
