@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { ByteReader, ByteWriter } from '../bytes.ts';
 
 /** Version of the database as a whole: tables, keys, and the meaning of records. */
-export const FORMAT_VERSION = 1;
+export const FORMAT_VERSION = 2;
 
 const MAGIC = Buffer.from('imssfs-meta\0', 'latin1');
 const CLUSTER_ID_BYTES = 16;

@@ -21,8 +21,14 @@ export const Table = {
   ENTRIES: 6,
   /** Directory, sequence → inode, type, name. */
   LISTING: 7,
+  /** Client → its session. */
+  CLIENTS: 8,
+  /** Inode, client → what that client has it open for; see `opens.ts`. */
+  OPENS: 9,
+  /** Inode, chunk of blocks → the servers that hold them; see `block-claims.ts`. */
+  BLOCK_SERVERS: 10,
   /** Inode → record. The last table: a new inode's key is then the last of all, which fills pages to the brim. */
-  INODES: 8,
+  INODES: 64,
 } as const;
 export type Table = (typeof Table)[keyof typeof Table];
 
