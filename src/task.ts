@@ -68,6 +68,14 @@ function rejectionOnAbort(signal: AbortSignal): Promise<never> {
   return rejection;
 }
 
+/** What `next` makes of `value`, at once if it is here. */
+export function then<T, R>(
+  value: MaybePromise<T>,
+  next: (value: T) => MaybePromise<R>,
+): MaybePromise<R> {
+  return isPromiseLike(value) ? value.then(next) : next(value);
+}
+
 /** Runs a task that must not wait, as inside a synchronous transaction; throws a TypeError if it does. */
 export function runSync<T>(task: Task<T>): T {
   const step = task.next();

@@ -14,7 +14,16 @@ import {
   type StoredEntry,
   type StoredInode,
 } from './records.ts';
-import { findEntry, findInode, mark, putEntry, putInode, removeEntry } from './tables.ts';
+import {
+  addOpenBits,
+  findEntry,
+  findInode,
+  mark,
+  OpenBit,
+  putEntry,
+  putInode,
+  removeEntry,
+} from './tables.ts';
 
 /** Longest name, in bytes; NAME_MAX of `linux/limits.h`. */
 export const MAX_NAME_BYTES = 255;
@@ -38,8 +47,10 @@ export interface NamespaceContext {
   readonly limits: LinkLimits;
   /** Epoch of the server map that new datasets are placed under. */
   readonly mapEpoch: number;
-  /** Inodes made by the running transaction; counts once it is committed. */
-  created: number;
+  /** `created`: inodes made by the running transaction; counts once it is committed. */
+  readonly counts: { created: number };
+  /** Whose operation it is, as {@link CLIENT_ID_BYTES} bytes; undefined for a lone mount, which is not registered. */
+  readonly client: Buffer | undefined;
 }
 
 export type StoredDirectory = StoredInode & { directory: DirectoryPart };
@@ -134,12 +145,23 @@ export function touch(directory: StoredDirectory, now: Timespec): void {
   directory.ctime = now;
 }
 
-/** An inode has lost a name: one link less, an orphan after the last. A directory has only one name. */
-export function* loseName(kv: KeyValueTransaction, record: StoredInode, now: Timespec): Task<void> {
+/**
+ * An inode has lost a name: one link less, an orphan after the last, held by the client who took it away. A directory
+ * has only one name.
+ */
+export function* loseName(
+  context: NamespaceContext,
+  kv: KeyValueTransaction,
+  record: StoredInode,
+  now: Timespec,
+): Task<void> {
   record.nlink = isDirectory(record) ? 0 : record.nlink - 1;
   record.ctime = now;
   yield* putInode(kv, record);
-  if (record.nlink === 0) yield* mark(kv, Table.ORPHANS, record.inode);
+  if (record.nlink > 0) return;
+  yield* mark(kv, Table.ORPHANS, record.inode);
+  if (context.client !== undefined)
+    yield* addOpenBits(kv, record.inode, context.client, OpenBit.HOLD);
 }
 
 /** ENOTEMPTY. */

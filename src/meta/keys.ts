@@ -45,6 +45,9 @@ export const SystemKey = {
 } as const;
 export type SystemKey = (typeof SystemKey)[keyof typeof SystemKey];
 
+/** Bytes that identify a client: one life of a mount, the same on all servers. */
+export const CLIENT_ID_BYTES = 16;
+
 const WORD = 2 ** 32;
 /** Bytes of a key up to its name or second number. */
 const HEAD_BYTES = 9;
@@ -78,6 +81,30 @@ export function pairKey(table: Table, first: number, second: number): Buffer {
   writeNumber(key, first, 1);
   writeNumber(key, second, HEAD_BYTES);
   return key;
+}
+
+/** Key of what a client has open; `client` has {@link CLIENT_ID_BYTES}. */
+export function openKey(inode: InodeId, client: Buffer): Buffer {
+  const key = Buffer.allocUnsafe(HEAD_BYTES + CLIENT_ID_BYTES);
+  key[0] = Table.OPENS;
+  writeNumber(key, inode, 1);
+  key.set(client, HEAD_BYTES);
+  return key;
+}
+
+/** The client of a key that {@link openKey} made. Shares its memory. */
+export function clientOf(key: Buffer): Buffer {
+  return key.subarray(HEAD_BYTES);
+}
+
+/** Key of a client's session. */
+export function clientKey(client: Buffer): Buffer {
+  return Buffer.concat([Buffer.from([Table.CLIENTS]), client]);
+}
+
+/** All keys of a table whose first number is `value`. */
+export function numberRange(table: Table, value: number): KeyRange {
+  return { start: numberKey(table, value), end: numberKey(table, value + 1) };
 }
 
 export function inodeKey(inode: InodeId): Buffer {

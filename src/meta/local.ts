@@ -6,9 +6,10 @@ import { ShortBufferError } from '../bytes.ts';
 import type { Clock, Timespec } from '../clock.ts';
 import { FsError } from '../errno.ts';
 import type { BlockIndex, InodeId } from '../ids.ts';
-import { ROOT_INODE } from '../ids.ts';
+import { metaServerOf, ROOT_INODE } from '../ids.ts';
 import type { Logger } from '../log.ts';
 import { type MaybePromise, runSync, type Task, wait } from '../task.ts';
+import type { MetaCore } from './core.ts';
 import { DatabaseFile, MetaOpenError } from './database-file.ts';
 import { DatasetUris } from './dataset-uris.ts';
 import { LINK_LIMITS, type LinkLimits, type NamespaceContext } from './directories.ts';
@@ -20,9 +21,10 @@ import { SystemKey, systemKey, Table, tableRange } from './keys.ts';
 import { KeyValueError, type KeyValueTransaction } from './kv.ts';
 import { type DatabaseUsage, LmdbKeyValue } from './lmdb-kv.ts';
 import * as namespace from './namespace.ts';
+import { reportData } from './opens.ts';
 import { Reaping } from './reaping.ts';
 import { published, type StoredInode } from './records.ts';
-import { dropDatasetsWithoutBlocks } from './recovery.ts';
+import { dropDatasetsWithoutBlocks, dropOpensAndClaims } from './recovery.ts';
 import { rename } from './rename.ts';
 import type {
   AttributeChange,
@@ -83,6 +85,8 @@ export class LocalMetaStore implements MetaStore {
   readonly #opened: Opened;
   readonly #database: LmdbKeyValue;
   readonly #context: NamespaceContext;
+  /** What serves this database to registered clients uses this. */
+  readonly core: MetaCore;
   readonly #reaping: Reaping;
   #inodes = 0;
   #droppedAtOpen = 0;
@@ -98,8 +102,10 @@ export class LocalMetaStore implements MetaStore {
       uris: new DatasetUris(),
       limits: { ...LINK_LIMITS, ...options.limits },
       mapEpoch: setup.mapEpoch,
-      created: 0,
+      counts: { created: 0 },
+      client: undefined,
     };
+    this.core = this.#makeCore(setup.server);
     this.#reaping = new Reaping({
       database: opened.database,
       reaper,
@@ -138,22 +144,40 @@ export class LocalMetaStore implements MetaStore {
   #start(options: LocalMetaOptions): void {
     const { defaults, owner, logger } = options;
     runSync(this.#context.numbers.load(this.#database));
-    this.#transact((kv) =>
-      namespace.makeRoot(this.#context, kv, { owner, layout: { ...defaults } }),
-    );
+    if (this.core.server === ROOT_SERVER) {
+      this.#transact((kv) =>
+        namespace.makeRoot(this.#context, kv, { owner, layout: { ...defaults } }),
+      );
+    }
     this.#inodes = this.#database.count(tableRange(Table.INODES));
+    if (options.blocksOutliveUs !== true) dropOpensAndClaims(this.#database);
     this.#reaping.reapAll();
     void this.#reaping.retry();
     if (options.blocksOutliveUs !== true) {
       this.#droppedAtOpen = dropDatasetsWithoutBlocks(this.#database);
       this.#inodes -= this.#droppedAtOpen;
     }
-    const kept = this.inode(ROOT_INODE).layout;
-    if (kept.blockSizeBytes !== defaults.blockSizeBytes || kept.policy !== defaults.policy) {
-      logger.warn({ kept, asked: defaults }, 'the root keeps the layout that it was made with');
-    }
+    if (this.core.server === ROOT_SERVER) this.#compareLayout(defaults, logger);
     const { path } = this.#opened.file;
     logger.info({ path, inodes: this.#inodes, dropped: this.#droppedAtOpen }, 'metadata opened');
+  }
+
+  #compareLayout(asked: Layout, logger: Logger): void {
+    const kept = this.inode(ROOT_INODE).layout;
+    if (kept.blockSizeBytes !== asked.blockSizeBytes || kept.policy !== asked.policy) {
+      logger.warn({ kept, asked }, 'the root keeps the layout that it was made with');
+    }
+  }
+
+  #makeCore(server: number): MetaCore {
+    return {
+      server,
+      context: (client) => ({ ...this.#context, client }),
+      transact: (operation, use) => this.#transact(operation, use),
+      read: (operation) => runSync(operation(this.#database)),
+      reap: (inode) => this.#reaping.reap(inode),
+      inodeCount: () => this.#inodes,
+    };
   }
 
   /** Path of the database. */
@@ -186,10 +210,10 @@ export class LocalMetaStore implements MetaStore {
 
   #transact<T>(operation: (kv: KeyValueTransaction) => Task<T>, use?: RoomUse): T {
     const context = this.#context;
-    context.created = 0;
+    context.counts.created = 0;
     try {
       const result = this.#database.transact(operation, use);
-      this.#inodes += context.created;
+      this.#inodes += context.counts.created;
       return result;
     } catch (error) {
       // An operation fails before its first write; anything else may have taken numbers and URIs with it.
@@ -279,7 +303,7 @@ export class LocalMetaStore implements MetaStore {
   }
 
   reportData(inode: InodeId, report: DataReport): void {
-    this.#transact((kv) => namespace.reportData(kv, inode, report), 'reserve');
+    this.#transact((kv) => reportData(kv, inode, report), 'reserve');
   }
 
   list(directory: InodeId, page: ListingPage): Listing {
@@ -331,6 +355,8 @@ export class LocalMetaStore implements MetaStore {
     this.#transact((kv) => expireSession(kv, session), 'reserve');
   }
 }
+
+const ROOT_SERVER = metaServerOf(ROOT_INODE);
 
 interface Setup {
   server: number;

@@ -2,7 +2,7 @@
  * The namespace operations but rename, each written once over the key-value interface. An operation makes all
  * its checks before its first write: one that fails has changed nothing even if its transaction is committed.
  */
-import { compareTime, laterOf, type Timespec } from '../clock.ts';
+import { compareTime, type Timespec } from '../clock.ts';
 import { FsError } from '../errno.ts';
 import { type EntrySequence, type InodeId, ROOT_INODE } from '../ids.ts';
 import {
@@ -38,13 +38,14 @@ import type { KeyValueReader, KeyValueTransaction } from './kv.ts';
 import { decodeListing, directorySizeBytes, type StoredInode } from './records.ts';
 import type {
   AttributeChange,
-  DataReport,
   EntryName,
   Layout,
   ListedEntry,
   ListingPage,
   NewInode,
+  OpenLevel,
 } from './store.ts';
+import { openNew } from './opens.ts';
 import { appendInode, findEntry, findInode, putInode } from './tables.ts';
 
 /** A symlink's target has at most PATH_MAX bytes of `linux/limits.h`, with the NUL that it has elsewhere. */
@@ -77,7 +78,7 @@ export function* makeRoot(
   record.parent = ROOT_INODE;
   record.directory = { name: Buffer.alloc(0), lastSequence: 0, entries: 0 };
   yield* putInode(kv, record);
-  context.created++;
+  context.counts.created++;
 }
 
 function newRecord(
@@ -113,6 +114,7 @@ function newRecord(
     target: target === undefined ? undefined : Buffer.from(target),
     parent: 0,
     directory: undefined,
+    hasWriters: false,
   };
 }
 
@@ -139,12 +141,13 @@ export function* create(
   kv: KeyValueTransaction,
   entry: EntryName,
   spec: NewInode,
+  level: OpenLevel = 'none',
 ): Task<StoredInode> {
   checkName(entry.name);
   checkSpec(spec);
   const parent = yield* requireLiveDirectory(kv, entry.parent);
   if ((yield* findEntry(kv, entry.parent, entry.name)) !== undefined) throw new FsError('EEXIST');
-  return yield* insertNew(context, kv, parent, entry.name, spec);
+  return yield* insertNew(context, kv, parent, entry.name, { ...spec, level });
 }
 
 /** Makes an inode under a name that is free. EMLINK. */
@@ -153,7 +156,7 @@ function* insertNew(
   kv: KeyValueTransaction,
   parent: StoredDirectory,
   name: Buffer,
-  spec: NewInode,
+  spec: NewInode & { level: OpenLevel },
 ): Task<StoredInode> {
   const directory = fileTypeOf(spec.mode) === FileType.DIRECTORY;
   if (directory) requireRoomForSubdirectory(context, parent);
@@ -165,11 +168,12 @@ function* insertNew(
     record.directory = { name: Buffer.from(name), lastSequence: 0, entries: 0 };
     parent.nlink++;
   }
+  yield* openNew(context, kv, record, spec.level);
   yield* appendInode(kv, record);
   yield* addEntry(kv, parent, name, record);
   touch(parent, record.ctime);
   yield* putInode(kv, parent);
-  context.created++;
+  context.counts.created++;
   return record;
 }
 
@@ -180,7 +184,8 @@ export function* directoryAt(
   owner: NewInode,
 ): Task<StoredInode> {
   path.forEach(checkName);
-  const spec = { ...owner, mode: FileType.DIRECTORY | (owner.mode & PERMISSION_MASK) };
+  const mode = FileType.DIRECTORY | (owner.mode & PERMISSION_MASK);
+  const spec = { ...owner, mode, level: 'none' as const };
   let at = yield* requireLiveDirectory(kv, ROOT_INODE);
   for (const name of path) {
     const entry = yield* findEntry(kv, at.inode, name);
@@ -231,7 +236,7 @@ export function* unlink(
   yield* dropEntry(kv, parent, name, entry);
   touch(parent, now);
   yield* putInode(kv, parent);
-  yield* loseName(kv, record, now);
+  yield* loseName(context, kv, record, now);
   return record;
 }
 
@@ -250,7 +255,7 @@ export function* rmdir(
   parent.nlink--;
   touch(parent, now);
   yield* putInode(kv, parent);
-  yield* loseName(kv, record, now);
+  yield* loseName(context, kv, record, now);
   return record;
 }
 
@@ -283,28 +288,6 @@ export function* confirmBorn(kv: KeyValueTransaction, inode: InodeId): Task<void
   const record = yield* requireInode(kv, inode);
   if (!record.unborn) return;
   record.unborn = false;
-  yield* putInode(kv, record);
-}
-
-export function* reportData(
-  kv: KeyValueTransaction,
-  inode: InodeId,
-  report: DataReport,
-): Task<void> {
-  const record = yield* requireInode(kv, inode);
-  if (!record.unborn && report.dataVersion < record.dataVersion) return;
-  record.unborn = false;
-  record.dataVersion = Math.max(record.dataVersion, report.dataVersion);
-  // Block 0 of anything else holds no more than extended attributes and a copy of what stands here.
-  if (fileTypeOf(record.mode) === FileType.REGULAR) {
-    record.sizeBytes = report.sizeBytes;
-    record.storedBytes = report.storedBytes;
-    record.atime = report.atime;
-    record.mtime = report.mtime;
-    record.generation = report.generation;
-    record.truncatedBytes = report.truncatedBytes;
-  }
-  record.ctime = laterOf(record.ctime, report.ctime);
   yield* putInode(kv, record);
 }
 

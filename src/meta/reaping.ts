@@ -6,9 +6,11 @@ import type { Clock } from '../clock.ts';
 import type { InodeId } from '../ids.ts';
 import type { Logger } from '../log.ts';
 import { isPromiseLike, type MaybePromise, runSync, type Task, wait } from '../task.ts';
+import { forgetClaims } from './block-claims.ts';
 import { firstNumber, inodeKey, numberKey, Table, tableRange } from './keys.ts';
 import type { KeyValueTransaction } from './kv.ts';
 import type { LmdbKeyValue } from './lmdb-kv.ts';
+import { forgetOpens, isHeld } from './opens.ts';
 import type { BlockReaper } from './store.ts';
 import { isMarked, mark } from './tables.ts';
 
@@ -41,13 +43,15 @@ export class Reaping {
   }
 
   /**
-   * Frees an orphan; nothing happens for anything else. Blocks go before the record: to free them again after a
+   * Frees an orphan that no client holds; nothing happens for anything else. Blocks go before the record: to free them again after a
    * crash in between does no harm. While a reaper makes us wait, the inode is in the to-free table alone.
    */
   reap(inode: InodeId): MaybePromise<void> {
     const { database, onGone } = this.#options;
     if (this.#options.clock.monotonicMs() >= this.#retryAtMs) void this.retry();
-    if (!runSync(isMarked(database, Table.ORPHANS, inode))) return;
+    if (!runSync(isMarked(database, Table.ORPHANS, inode)) || runSync(isHeld(database, inode))) {
+      return;
+    }
     const freed = this.#free(inode);
     const forgotten = this.#record(inode, function* (kv) {
       yield* forgetOrphan(kv, inode);
@@ -70,7 +74,7 @@ export class Reaping {
     }
   }
 
-  /** Reaps every orphan: when a database is opened, nobody has any of them open. */
+  /** Reaps every orphan that no client holds: what had one open in this process, has it no more. */
   reapAll(): void {
     for (const inode of this.#inodesOf(Table.ORPHANS, undefined)) void this.reap(inode);
   }
@@ -169,4 +173,6 @@ export class Reaping {
 function* forgetOrphan(kv: KeyValueTransaction, inode: InodeId): Task<void> {
   yield* wait(kv.remove(numberKey(Table.ORPHANS, inode)));
   yield* wait(kv.remove(inodeKey(inode)));
+  yield* forgetOpens(kv, inode);
+  yield* forgetClaims(kv, inode);
 }

@@ -29,17 +29,20 @@ export interface DirectoryPart {
  */
 export interface StoredInode extends Omit<InodeRecord, 'unsettled'> {
   directory: DirectoryPart | undefined;
+  /** A regular file that a registered client has open for writing, or one had so when it died (see `opens.ts`). */
+  hasWriters: boolean;
 }
 
 /** tmpfs counts 20 bytes for each entry, `.` and `..` included (BOGO_DIRENT_SIZE in mm/shmem.c). */
 const ENTRY_SIZE_BYTES = 20;
 
-/** Bits of an inode record's second byte. All but the first tell which groups of fields follow. */
+/** Bits of an inode record's second byte. All but the first and the last tell which groups of fields follow. */
 const FLAG_UNBORN = 1;
 const FLAG_TIMES = 2;
 const FLAG_DATA = 4;
 const FLAG_TRUNCATED = 8;
 const FLAG_HOME = 16;
+const FLAG_WRITERS = 32;
 
 function sameTime(a: Timespec, b: Timespec): boolean {
   return a.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
@@ -54,7 +57,8 @@ function inodeFlags(record: StoredInode): number {
     (sameTime(ctime, atime) && sameTime(ctime, mtime) ? 0 : FLAG_TIMES) |
     (data ? FLAG_DATA : 0) |
     (record.generation === 0 ? 0 : FLAG_TRUNCATED) |
-    (record.home === 0 ? 0 : FLAG_HOME)
+    (record.home === 0 ? 0 : FLAG_HOME) |
+    (record.hasWriters ? FLAG_WRITERS : 0)
   );
 }
 
@@ -182,6 +186,7 @@ export function decodeInode(inode: InodeId, bytes: Buffer): StoredInode {
     target: undefined,
     parent: 0,
     directory: undefined,
+    hasWriters: (flags & FLAG_WRITERS) !== 0,
   };
   const type = fileTypeOf(record.mode);
   if (type === FileType.SYMLINK) {

@@ -42,6 +42,13 @@ export function dropDatasetsWithoutBlocks(database: LmdbKeyValue): number {
   return dropped;
 }
 
+/** Forgets who had what open, and where blocks were: clients and blocks went with the process that served them. */
+export function dropOpensAndClaims(database: LmdbKeyValue): void {
+  for (const table of [Table.OPENS, Table.BLOCK_SERVERS]) {
+    inBatches(database, tableRange(table), dropRows);
+  }
+}
+
 function inBatches(
   database: LmdbKeyValue,
   table: KeyRange,
@@ -57,6 +64,12 @@ function inBatches(
 function nextAfter(pairs: readonly { key: Buffer }[]): Progress {
   const last = pairs[BATCH - 1];
   return last === undefined ? undefined : keyAfter(last.key);
+}
+
+function* dropRows(kv: KeyValueTransaction, range: KeyRange): Task<Progress> {
+  const pairs = yield* wait(kv.range(range));
+  for (const { key } of pairs) yield* wait(kv.remove(key));
+  return nextAfter(pairs);
 }
 
 function isLost(record: StoredInode): boolean {

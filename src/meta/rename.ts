@@ -115,7 +115,7 @@ function* replace(
     // The name stays where it is in its listing: one that was there all the time is missing from none.
     yield* putAt(kv, { ...target, entry: target.entry }, source.entry);
     if (isDirectory(lost)) target.parent.nlink--;
-    yield* loseName(kv, lost, now);
+    yield* loseName(context, kv, lost, now);
   } else {
     yield* addEntry(kv, target.parent, target.name, record);
   }

@@ -1,7 +1,15 @@
 /** Typed access to the tables: each reads or writes one record, and knows nothing of file systems. */
 import type { InodeId } from '../ids.ts';
 import { type Task, wait } from '../task.ts';
-import { entryKey, inodeKey, listingKey, numberKey, systemKey, type SystemKey } from './keys.ts';
+import {
+  entryKey,
+  inodeKey,
+  listingKey,
+  numberKey,
+  openKey,
+  systemKey,
+  type SystemKey,
+} from './keys.ts';
 import { Table } from './keys.ts';
 import type { KeyValueReader, KeyValueTransaction } from './kv.ts';
 import {
@@ -72,6 +80,38 @@ export function* mark(kv: KeyValueTransaction, table: Table, inode: InodeId): Ta
 /** Whether `inode` is in a table that holds nothing but numbers. */
 export function* isMarked(kv: KeyValueReader, table: Table, inode: InodeId): Task<boolean> {
   return (yield* wait(kv.get(numberKey(table, inode)))) !== undefined;
+}
+
+/** Bits of a row of {@link Table.OPENS}. */
+export const OpenBit = {
+  READ: 1,
+  WRITE: 2,
+  /** An orphan that the client needs although it may not have it open. */
+  HOLD: 4,
+} as const;
+
+export function* getOpenBits(kv: KeyValueReader, inode: InodeId, client: Buffer): Task<number> {
+  return (yield* wait(kv.get(openKey(inode, client))))?.[0] ?? 0;
+}
+
+export function* putOpenBits(
+  kv: KeyValueTransaction,
+  inode: InodeId,
+  client: Buffer,
+  bits: number,
+): Task<void> {
+  const key = openKey(inode, client);
+  yield* wait(bits === 0 ? kv.remove(key) : kv.put(key, Buffer.alloc(1, bits)));
+}
+
+export function* addOpenBits(
+  kv: KeyValueTransaction,
+  inode: InodeId,
+  client: Buffer,
+  bits: number,
+): Task<void> {
+  const before = yield* getOpenBits(kv, inode, client);
+  if ((before | bits) !== before) yield* putOpenBits(kv, inode, client, before | bits);
 }
 
 export function* getSystemNumber(kv: KeyValueReader, which: SystemKey): Task<number | undefined> {
