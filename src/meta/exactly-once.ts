@@ -25,9 +25,11 @@ import { getSystemNumber, putSystemNumber } from './tables.ts';
  */
 export class SessionExpiredError extends FsError {
   override name = 'SessionExpiredError';
+  readonly detail: string;
 
   constructor(detail: string) {
     super('ESTALE', detail);
+    this.detail = detail;
   }
 }
 

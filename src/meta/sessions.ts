@@ -1,0 +1,225 @@
+/**
+ * The clients of a served database, each with a session that outlives connections and this process. A client of whom
+ * nothing is heard for the time of a lease is dead: what it had open is dropped, and files that it was writing stay
+ * marked until the next report.
+ */
+import type { Clock } from '../clock.ts';
+import { invariant } from '../invariant.ts';
+import type { InodeId } from '../ids.ts';
+import type { Logger } from '../log.ts';
+import { type MaybePromise, type Task, wait } from '../task.ts';
+import type { MetaCore } from './core.ts';
+import { expireSession, openSession } from './exactly-once.ts';
+import { CLIENT_ID_BYTES, clientKey, Table, tableRange } from './keys.ts';
+import type { KeyRange, KeyValueReader } from './kv.ts';
+import { dropOpens, openers } from './opens.ts';
+import { decodeNumber, encodeNumber } from './records.ts';
+import { MetaSession } from './session-store.ts';
+
+const LEASE_MS = 8000;
+const CHECK_MS = 1000;
+
+/** A connection, as far as its client's lease goes. */
+export interface SignsOfLife {
+  readonly isOpen: boolean;
+  /** On the monotonic clock. */
+  readonly lastHeardMs: number;
+}
+
+export interface SessionsOptions {
+  core: MetaCore;
+  clock: Clock;
+  logger: Logger;
+  /** How long a client lives without a sign of life; 8 s if absent. */
+  leaseMs?: number;
+}
+
+interface Client {
+  readonly id: string;
+  readonly key: Buffer;
+  /** Undefined for one who has opens but no session: it has a lease's time to begin one. */
+  session: number | undefined;
+  beginning: Promise<number> | undefined;
+  lapsesAtMs: number;
+  connection: SignsOfLife | undefined;
+  /** In this process: lives as long as it. */
+  isLocal: boolean;
+  /** Settles when nothing of the dead client is left. */
+  ending: Promise<void> | undefined;
+}
+
+/** What {@link Sessions.open} tells. */
+export interface OpenedSession {
+  session: number;
+  /** The client had none, or it has lapsed: nothing of the client's is known. */
+  isNew: boolean;
+}
+
+export class Sessions {
+  readonly #core: MetaCore;
+  readonly #clock: Clock;
+  readonly #logger: Logger;
+  readonly #leaseMs: number;
+  readonly #clients = new Map<string, Client>();
+  #timer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  private constructor(options: SessionsOptions) {
+    this.#core = options.core;
+    this.#clock = options.clock;
+    this.#logger = options.logger;
+    this.#leaseMs = options.leaseMs ?? LEASE_MS;
+  }
+
+  /** Takes up the sessions that the database knows; each gets a fresh lease. */
+  static async load(options: SessionsOptions): Promise<Sessions> {
+    const sessions = new Sessions(options);
+    const known = await options.core.read(knownSessions);
+    for (const [id, session] of known) sessions.#add(id, session);
+    for (const id of await options.core.read(openers)) {
+      if (!sessions.#clients.has(id)) sessions.#add(id, undefined);
+    }
+    return sessions;
+  }
+
+  #add(id: string, session: number | undefined): Client {
+    const client: Client = {
+      id,
+      key: keyOf(id),
+      session,
+      beginning: undefined,
+      lapsesAtMs: this.#clock.monotonicMs() + this.#leaseMs,
+      connection: undefined,
+      isLocal: false,
+      ending: undefined,
+    };
+    this.#clients.set(id, client);
+    return client;
+  }
+
+  /** Looks for dead clients from now on. */
+  start(): void {
+    this.#timer ??= setInterval(() => void this.check(), CHECK_MS).unref();
+  }
+
+  /** Ends no session: clients go on with them in this process's next life. */
+  close(): void {
+    this.#closed = true;
+    clearInterval(this.#timer);
+  }
+
+  /** Clients that have a session. */
+  get count(): number {
+    let count = 0;
+    for (const { session } of this.#clients.values()) if (session !== undefined) count++;
+    return count;
+  }
+
+  /**
+   * The session of the client whose id this is, in hex, begun if it has none; the connection is what keeps it alive
+   * from now on. While what is left of an earlier life of it is being dropped, that is waited for.
+   */
+  async open(id: string, connection: SignsOfLife): Promise<OpenedSession> {
+    await this.#clients.get(id)?.ending;
+    const client = this.#clients.get(id) ?? this.#add(id, undefined);
+    client.connection = connection;
+    client.lapsesAtMs = this.#clock.monotonicMs() + this.#leaseMs;
+    if (client.session !== undefined) return { session: client.session, isNew: false };
+    client.beginning ??= Promise.resolve(this.#begin(client.key)).finally(() => {
+      client.beginning = undefined;
+    });
+    client.session = await client.beginning;
+    return { session: client.session, isNew: true };
+  }
+
+  #begin(key: Buffer): MaybePromise<number> {
+    return this.#core.transact(function* (kv) {
+      const session = yield* openSession(kv);
+      yield* wait(kv.put(clientKey(key), encodeNumber(session)));
+      return session;
+    });
+  }
+
+  /** The metadata for a mount in this process; it needs no session, and lives until {@link Sessions.end}. */
+  local(id: string): MetaSession {
+    const client = this.#clients.get(id) ?? this.#add(id, undefined);
+    client.isLocal = true;
+    return new MetaSession(this.#core, client.key);
+  }
+
+  /** The client's key in the database if `session` is its session now. */
+  keyOf(id: string, session: number): Buffer | undefined {
+    const client = this.#clients.get(id);
+    return client?.session === session && client.ending === undefined ? client.key : undefined;
+  }
+
+  /** A client says that it ends: as if it had died, but at once. */
+  async end(id: string): Promise<void> {
+    const client = this.#clients.get(id);
+    if (client !== undefined) await this.#end(client);
+  }
+
+  /** Ends the sessions of clients whose lease has lapsed. Never rejects: what fails is tried again. */
+  async check(): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    const ending: Promise<void>[] = [];
+    for (const client of this.#clients.values()) {
+      if (client.isLocal || client.ending !== undefined) continue;
+      const { connection } = client;
+      if (connection?.isOpen === true) {
+        client.lapsesAtMs = Math.max(client.lapsesAtMs, connection.lastHeardMs + this.#leaseMs);
+      }
+      if (nowMs < client.lapsesAtMs) continue;
+      this.#logger.info({ client: client.id, session: client.session }, 'a client has died');
+      ending.push(this.#end(client));
+    }
+    await Promise.allSettled(ending);
+  }
+
+  #end(client: Client): Promise<void> {
+    client.ending ??= this.#drop(client).then(
+      () => {
+        this.#clients.delete(client.id);
+      },
+      (error: unknown) => {
+        client.ending = undefined;
+        this.#logger.warn({ client: client.id, err: error }, 'session not dropped yet, will retry');
+      },
+    );
+    return client.ending;
+  }
+
+  /** In steps, so that others are served in between; to begin again after a crash does no harm. */
+  async #drop(client: Client): Promise<void> {
+    const { key, session } = client;
+    await this.#core.transact(function* (kv) {
+      if (session !== undefined) yield* expireSession(kv, session);
+      yield* wait(kv.remove(clientKey(key)));
+    }, 'reserve');
+    client.session = undefined;
+    let range: KeyRange | undefined = tableRange(Table.OPENS);
+    while (range !== undefined && !this.#closed) {
+      const rest: KeyRange = range;
+      const step = await this.#core.transact((kv) => dropOpens(kv, key, rest), 'reserve');
+      this.#reap(step.orphans);
+      for (const id of step.clients) if (!this.#clients.has(id)) this.#add(id, undefined);
+      range = step.rest;
+      if (range !== undefined) await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  #reap(orphans: readonly InodeId[]): void {
+    for (const inode of orphans) void this.#core.reap(inode);
+  }
+}
+
+function keyOf(id: string): Buffer {
+  const key = Buffer.from(id, 'hex');
+  invariant(key.length === CLIENT_ID_BYTES, `client id "${id}"`);
+  return key;
+}
+
+function* knownSessions(kv: KeyValueReader): Task<[id: string, session: number][]> {
+  const rows = yield* wait(kv.range(tableRange(Table.CLIENTS)));
+  return rows.map(({ key, value }) => [key.subarray(1).toString('hex'), decodeNumber(value)]);
+}
