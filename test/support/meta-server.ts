@@ -6,6 +6,7 @@ import type { ExecutionContext } from 'ava';
 import { type Clock, SystemClock } from '../../src/clock.ts';
 import { silentLogger } from '../../src/log.ts';
 import { RemoteMetaStore } from '../../src/meta/client.ts';
+import type { MetaCore } from '../../src/meta/core.ts';
 import { type LocalMetaOptions, LocalMetaStore } from '../../src/meta/local.ts';
 import { META_FAILURES } from '../../src/meta/protocol.ts';
 import { MetaService } from '../../src/meta/server.ts';
@@ -29,6 +30,8 @@ export interface ServedMetaOptions {
   port?: number;
   store?: Partial<LocalMetaOptions>;
   leaseMs?: number;
+  /** Stands between the database and what serves it. */
+  wrap?: (core: MetaCore) => MetaCore;
 }
 
 export async function serveMeta(options: ServedMetaOptions): Promise<ServedMeta> {
@@ -43,15 +46,16 @@ export async function serveMeta(options: ServedMetaOptions): Promise<ServedMeta>
     blocksOutliveUs: true,
     ...options.store,
   });
+  const core = options.wrap?.(store.core) ?? store.core;
   const sessions = await Sessions.load({
-    core: store.core,
+    core,
     clock,
     logger: silentLogger,
     ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
   });
   const incarnation = randomId();
   const rpc = new RpcServer({
-    operations: new MetaService({ core: store.core, sessions }).operations,
+    operations: new MetaService({ core, sessions }).operations,
     welcome: () => ({ role: 'meta', clusterId: null, serverNumber: 0, incarnation, shards: [] }),
     secret: undefined,
     reading: 'small',
