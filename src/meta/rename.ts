@@ -83,13 +83,18 @@ function* requireOutside(
   place: StoredDirectory,
 ): Task<void> {
   let at: StoredInode | undefined = place;
-  while (at !== undefined) {
+  // Records that were read one after the other from several servers may form a circle; agreeing on them then fails.
+  const seen = new Set<InodeId>();
+  while (at !== undefined && !seen.has(at.inode)) {
+    seen.add(at.inode);
     if (at.inode === directory.inode) {
       throw new FsError('EINVAL', 'a directory cannot move into its own subtree');
     }
-    if (at.inode === ROOT_INODE) return;
+    // The root's record changes with each of its entries: what depends on no more than its number does not read it.
+    if (at.inode === ROOT_INODE || at.parent === ROOT_INODE) return;
     at = yield* findInode(kv, at.parent as InodeId);
   }
+  throw new FsError('EIO', 'a directory does not lead to the root');
 }
 
 function* replace(
