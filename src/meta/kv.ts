@@ -3,7 +3,8 @@
  * a transaction is atomic, and what it reads includes what it wrote.
  */
 import { type ErrnoName, FsError } from '../errno.ts';
-import type { MaybePromise } from '../task.ts';
+import type { MaybePromise, Task } from '../task.ts';
+import type { RoomUse } from './file-room.ts';
 
 export interface KeyRange {
   /** First key that may be returned. */
@@ -20,6 +21,8 @@ export interface KeyValue {
 }
 
 export interface KeyValueReader {
+  /** What is read may turn out never to have been true at one time: nothing of it may be remembered. */
+  readonly tentative?: true;
   /** The value is valid until the next call on this object: copy what is kept. */
   get(key: Buffer): MaybePromise<Buffer | undefined>;
   /** Pairs in the order of their keys; they belong to the caller. */
@@ -33,6 +36,13 @@ export interface KeyValueTransaction extends KeyValueReader {
   append(key: Buffer, value: Buffer): MaybePromise<void>;
   /** Nothing happens when the key is not there. */
   remove(key: Buffer): MaybePromise<void>;
+}
+
+/** A database whose transactions run in one turn; what grows may not take the room that is reserved for the rest. */
+export interface Database extends KeyValueReader {
+  get(key: Buffer): Buffer | undefined;
+  range(range: KeyRange): KeyValue[];
+  transact<T>(operation: (kv: KeyValueTransaction) => Task<T>, use?: RoomUse): T;
 }
 
 /** The database itself failed, not the operation: ENOSPC when its disk is full, EIO otherwise. */
