@@ -1,9 +1,9 @@
 /**
  * Finds the URI that a new dataset gets: its path at that time. Directories know their name and parent; what was
- * found by walking up is remembered until any directory moves.
+ * found by walking up is remembered until any directory moves. The walk ends at a directory whose parent is kept by
+ * another metadata server: above it stands the URI that it was made with.
  */
-import type { InodeId } from '../ids.ts';
-import { ROOT_INODE } from '../ids.ts';
+import { type InodeId, metaServerOf, ROOT_INODE } from '../ids.ts';
 import type { Task } from '../task.ts';
 import { encodeUriName, URI_SCHEME } from '../uri.ts';
 import type { KeyValueReader } from './kv.ts';
@@ -39,6 +39,7 @@ export class DatasetUris {
     if (start === ROOT_INODE) return URI_SCHEME;
     if (this.#known.has(start)) return this.#known.get(start);
     const uri = yield* this.#walkUp(kv, directory);
+    if (kv.tentative === true) return uri;
     if (this.#known.size >= CACHE_ENTRIES) this.#known.clear();
     this.#known.set(start, uri);
     return uri;
@@ -48,10 +49,13 @@ export class DatasetUris {
     let below = '';
     let at: StoredInode | undefined = directory;
     while (at?.directory !== undefined) {
+      const parent = at.parent as InodeId;
+      if (parent !== ROOT_INODE && metaServerOf(parent) !== metaServerOf(at.inode)) {
+        return below === '' ? at.uri : join(at.uri, below);
+      }
       const name = encodeUriName(at.directory.name);
       below = below === '' ? name : `${name}/${below}`;
       if (below.length > MAX_URI_LENGTH) return undefined;
-      const parent = at.parent as InodeId;
       if (parent === ROOT_INODE) return join(URI_SCHEME, below);
       if (this.#known.has(parent)) {
         const above = this.#known.get(parent);
