@@ -5,7 +5,7 @@ import type { InodeId } from '../ids.ts';
 import { FileType, fileTypeOf } from '../stat.ts';
 import type { Task } from '../task.ts';
 import type { DatasetUris } from './dataset-uris.ts';
-import type { InodeNumbers } from './inode-numbers.ts';
+import type { NumberSource } from './inode-numbers.ts';
 import { Table } from './keys.ts';
 import type { KeyValueReader, KeyValueTransaction } from './kv.ts';
 import {
@@ -42,7 +42,7 @@ export const LINK_LIMITS: LinkLimits = { links: 65_000, directoryLinks: 0xffff_f
 /** What namespace operations need beside the database. */
 export interface NamespaceContext {
   readonly now: () => Timespec;
-  readonly numbers: InodeNumbers;
+  readonly numbers: NumberSource;
   readonly uris: DatasetUris;
   readonly limits: LinkLimits;
   /** Epoch of the server map that new datasets are placed under. */

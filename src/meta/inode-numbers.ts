@@ -14,7 +14,26 @@ const CHUNK = 1024;
 /** Counter of the first inode after the root. */
 const FIRST_COUNTER = 2;
 
-export class InodeNumbers {
+/** The name that a new inode gets; with several metadata servers, a directory's decides on its server. */
+export interface NewName {
+  parent: InodeId;
+  name: Buffer;
+  directory: boolean;
+}
+
+/** Where namespace operations get the numbers of new inodes. */
+export interface NumberSource {
+  /** A number that was never given out before. */
+  next(kv: KeyValueTransaction, use: NewName): Task<InodeId>;
+}
+
+/** Numbers that somebody else may give out: `count` of them, from `first`. */
+export interface NumberChunk {
+  first: InodeId;
+  count: number;
+}
+
+export class InodeNumbers implements NumberSource {
   readonly #server: number;
   #next = FIRST_COUNTER;
   #limit = FIRST_COUNTER;
@@ -37,6 +56,20 @@ export class InodeNumbers {
       yield* putSystemNumber(kv, SystemKey.INODE_HIGH_WATER, this.#limit);
     }
     return makeInodeId(this.#server, this.#next++);
+  }
+
+  /**
+   * Sets numbers aside. They are below all that {@link next} gives out from now on, so that a new record may still be
+   * appended to its table.
+   */
+  *reserve(kv: KeyValueTransaction, count: number): Task<NumberChunk> {
+    const first = makeInodeId(this.#server, this.#next);
+    this.#next += count;
+    if (this.#next > this.#limit) {
+      this.#limit = this.#next + CHUNK;
+      yield* putSystemNumber(kv, SystemKey.INODE_HIGH_WATER, this.#limit);
+    }
+    return { first, count };
   }
 
   /** The transaction failed, and with it perhaps the raising of the high-water mark: raise it anew next time. */

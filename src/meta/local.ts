@@ -85,6 +85,7 @@ export class LocalMetaStore implements MetaStore {
   readonly #opened: Opened;
   readonly #database: LmdbKeyValue;
   readonly #context: NamespaceContext;
+  readonly #numbers: InodeNumbers;
   /** What serves this database to registered clients uses this. */
   readonly core: MetaCore;
   readonly #reaping: Reaping;
@@ -96,9 +97,10 @@ export class LocalMetaStore implements MetaStore {
     const { clock, reaper, logger } = options;
     this.#opened = opened;
     this.#database = opened.database;
+    this.#numbers = new InodeNumbers(setup.server);
     this.#context = {
       now: () => clock.now(),
-      numbers: new InodeNumbers(setup.server),
+      numbers: this.#numbers,
       uris: new DatasetUris(),
       limits: { ...LINK_LIMITS, ...options.limits },
       mapEpoch: setup.mapEpoch,
@@ -143,7 +145,7 @@ export class LocalMetaStore implements MetaStore {
 
   #start(options: LocalMetaOptions): void {
     const { defaults, owner, logger } = options;
-    runSync(this.#context.numbers.load(this.#database));
+    runSync(this.#numbers.load(this.#database));
     if (this.core.server === ROOT_SERVER) {
       this.#transact((kv) =>
         namespace.makeRoot(this.#context, kv, { owner, layout: { ...defaults } }),
@@ -218,7 +220,7 @@ export class LocalMetaStore implements MetaStore {
     } catch (error) {
       // An operation fails before its first write; anything else may have taken numbers and URIs with it.
       if (!(error instanceof FsError) || error instanceof KeyValueError) {
-        context.numbers.rolledBack();
+        this.#numbers.rolledBack();
         context.uris.forget();
       }
       throw error;

@@ -160,7 +160,7 @@ function* insertNew(
 ): Task<StoredInode> {
   const directory = fileTypeOf(spec.mode) === FileType.DIRECTORY;
   if (directory) requireRoomForSubdirectory(context, parent);
-  const inode = yield* context.numbers.next(kv);
+  const inode = yield* context.numbers.next(kv, { parent: parent.inode, name, directory });
   const record = newRecord(context, inode, inheritGroup(spec, parent), parent.layout);
   record.uri = yield* context.uris.forNew(kv, parent, name, inode);
   if (directory) {
