@@ -42,6 +42,14 @@ export const SystemKey = {
   SESSION_HIGH_WATER: 3,
   /** Epoch of the server map. */
   MAP_EPOCH: 4,
+  /** First number of a transaction over several servers that was never used. */
+  TRANSACTION_HIGH_WATER: 16,
+  /** Coordinator, number → a transaction of another server that was prepared or applied here. */
+  PREPARED: 17,
+  /** Number → a committed transaction of this server that others have not all applied. */
+  DECISIONS: 18,
+  /** Coordinator → its transactions below this number are over, and leave no trace here. */
+  SETTLED_BELOW: 19,
 } as const;
 export type SystemKey = (typeof SystemKey)[keyof typeof SystemKey];
 
@@ -64,6 +72,27 @@ function readNumber(key: Buffer, offset: number): number {
 
 export function systemKey(which: SystemKey): Buffer {
   return Buffer.from([Table.SYSTEM, which]);
+}
+
+/** Key of what several numbers index under a system key. */
+export function systemNumbersKey(which: SystemKey, ...numbers: readonly number[]): Buffer {
+  const key = Buffer.allocUnsafe(2 + 8 * numbers.length);
+  key[0] = Table.SYSTEM;
+  key[1] = which;
+  numbers.forEach((value, index) => {
+    writeNumber(key, value, 2 + 8 * index);
+  });
+  return key;
+}
+
+/** All keys under a system key. */
+export function systemNumbersRange(which: SystemKey): KeyRange {
+  return { start: systemKey(which), end: Buffer.from([Table.SYSTEM, which + 1]) };
+}
+
+/** The number at `index` of a key of {@link systemNumbersKey}. */
+export function systemNumberAt(key: Buffer, index: number): number {
+  return readNumber(key, 2 + 8 * index);
 }
 
 /** Key of a table that one number indexes. */
