@@ -1,0 +1,34 @@
+/** Random operations over three metadata servers that lose messages, memory and each other, checked against a plain model. */
+import test from 'ava';
+import { MemoryDatabase } from '../support/metadata-cluster/memory-database.ts';
+import { runRandomly } from '../support/metadata-cluster/run.ts';
+
+test('concurrent operations over three servers take place one after the other', async (t) => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const databases = [new MemoryDatabase(), new MemoryDatabase(), new MemoryDatabase()];
+    const report = await runRandomly({
+      seed,
+      databases,
+      clients: 6,
+      operationsPerClient: 30,
+      faults: false,
+    });
+    t.log(seed, JSON.stringify(report));
+    t.deepEqual(report.problems, [], `seed ${seed}`);
+  }
+});
+
+test('they do so, and each exactly once, when servers and clients are killed', async (t) => {
+  for (let seed = 1; seed <= 20; seed++) {
+    const databases = [new MemoryDatabase(), new MemoryDatabase(), new MemoryDatabase()];
+    const report = await runRandomly({
+      seed,
+      databases,
+      clients: 6,
+      operationsPerClient: 30,
+      faults: true,
+    });
+    t.log(seed, JSON.stringify(report));
+    t.deepEqual(report.problems, [], `seed ${seed}`);
+  }
+});
