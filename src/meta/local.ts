@@ -9,7 +9,7 @@ import type { BlockIndex, InodeId } from '../ids.ts';
 import { metaServerOf, ROOT_INODE } from '../ids.ts';
 import type { Logger } from '../log.ts';
 import { type MaybePromise, runSync, type Task, wait } from '../task.ts';
-import type { MetaCore } from './core.ts';
+import type { MetaCore, MetaParts } from './core.ts';
 import { DatabaseFile, MetaOpenError } from './database-file.ts';
 import { DatasetUris } from './dataset-uris.ts';
 import { LINK_LIMITS, type LinkLimits, type NamespaceContext } from './directories.ts';
@@ -176,9 +176,28 @@ export class LocalMetaStore implements MetaStore {
       server,
       context: (client) => ({ ...this.#context, client }),
       transact: (operation, use) => this.#transact(operation, use),
+      once: (tag, mutation, use) => this.#transact((kv) => once(kv, tag, mutation), use),
       read: (operation) => runSync(operation(this.#database)),
       reap: (inode) => this.#reaping.reap(inode),
       inodeCount: () => this.#inodes,
+    };
+  }
+
+  /** For servers that share the namespace with others. */
+  get parts(): MetaParts {
+    const database = this.#database;
+    return {
+      core: this.core,
+      database: {
+        get: (key) => database.get(key),
+        range: (range) => database.range(range),
+        transact: (operation, use) => this.#transact(operation, use),
+      },
+      context: this.#context,
+      numbers: this.#numbers,
+      countInodes: (more) => {
+        this.#inodes += more;
+      },
     };
   }
 

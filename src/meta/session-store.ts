@@ -10,7 +10,7 @@ import { type MaybePromise, type Task, then } from '../task.ts';
 import { blockServers, claimBlocks } from './block-claims.ts';
 import type { MetaCore } from './core.ts';
 import { checkName, type NamespaceContext, NO_ENTRY, requireDirectory } from './directories.ts';
-import { once, unwrap } from './exactly-once.ts';
+import { unwrap } from './exactly-once.ts';
 import type { RoomUse } from './file-room.ts';
 import type { KeyValueReader, KeyValueTransaction } from './kv.ts';
 import * as namespace from './namespace.ts';
@@ -70,8 +70,7 @@ export class MetaSession implements MetaServerStore {
   ): MaybePromise<T> {
     const tag = this.#tag;
     if (tag === undefined) return this.#core.transact(mutation, use);
-    const outcome = this.#core.transact((kv) => once(kv, tag, mutation), use);
-    return then(outcome, (ended) => unwrap(ended) as T);
+    return then(this.#core.once(tag, mutation, use), (ended) => unwrap(ended) as T);
   }
 
   #change(
