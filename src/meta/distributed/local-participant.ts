@@ -3,12 +3,14 @@
  * process: it is held until the coordinator has told, or been asked, what became of it.
  */
 import type { Logger } from '../../log.ts';
+import { ProtocolError } from '../../net/errors.ts';
 import { runSync } from '../../task.ts';
 import type { InodeNumbers, NumberChunk } from '../inode-numbers.ts';
 import { ConflictError, LockedError } from './errors.ts';
 import { type AppliedChange, applyWrites, holdsOfFootprint, holdsStill } from './footprints.ts';
 import type { GuardedDatabase } from './guarded-database.ts';
 import type { LockTable } from './lock-table.ts';
+import { serverOfKey } from './ownership.ts';
 import {
   type FinishRequest,
   type FromCoordinator,
@@ -121,6 +123,9 @@ export class LocalParticipant implements Participant {
     const { transaction } = request;
     const name = transactionName(transaction);
     const holds = holdsOfFootprint(request);
+    if (holds.writes.some((key) => serverOfKey(key) !== database.server)) {
+      throw new ProtocolError('a transaction wants to write what this server does not keep');
+    }
     if (runSync(findParticipantState(database, transaction)) !== undefined) return 'prepared';
     const settledBelow = this.#learn(request);
     if (transaction.number < settledBelow) return 'conflict';

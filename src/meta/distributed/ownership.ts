@@ -9,6 +9,7 @@ const OWN_TABLES: ReadonlySet<number | undefined> = new Set([
   Table.SYSTEM,
   Table.SESSIONS,
   Table.REPLIES,
+  Table.CLIENTS,
 ]);
 
 const NUMBERED_KEY_BYTES = numberKey(Table.INODES, 0).length;
