@@ -67,7 +67,8 @@ export class SimulatedServer {
       uris,
       limits: LINK_LIMITS,
       mapEpoch: 1,
-      created: 0,
+      counts: { created: 0 },
+      client: undefined,
     };
     if (number === 0) {
       database.transact((kv) =>
