@@ -17,6 +17,9 @@ export const MAX_REPLICATION = 3;
 /** Longer, and timers and sockets would notice. */
 const MAX_BUSY_POLL_MICROSECONDS = 1000;
 const MAX_NAME_BYTES = 255;
+/** As many as inode numbers can tell apart (ids.ts). */
+const MAX_META_SERVERS = 8192;
+const MAX_WAIT_SECONDS = 86_400;
 
 /** What applies where nothing is said, as it would be written on the command line. */
 export const DEFAULTS = {
@@ -29,7 +32,7 @@ export const DEFAULTS = {
   deployment: '0',
   policy: 'RR',
   replication: '1',
-  metaServers: '1',
+  wait: '60',
   engine: 'kernel',
   busyPoll: '50',
 } as const;
@@ -53,15 +56,22 @@ export interface RawSettings {
   metaServers?: string | undefined;
   engine?: string | undefined;
   busyPoll?: string | undefined;
+  wait?: string | undefined;
 }
 
 /** Validated settings. */
 export interface Settings {
+  /** 0: metadata and data live in the mounts; 1: metadata apart; 2: both apart. */
+  deployment: 0 | 1 | 2;
   dataPort: number;
   metaPort: number;
+  /** How many hosts of the metadata hostfile serve, from the first; undefined for all. */
+  metaServers: number | undefined;
+  /** How long servers that are not there yet are waited for. */
+  waitSeconds: number;
   blockSizeBytes: number;
   capacityBytes: number;
-  /** Most memory that transfers between nodes may hold; unused while there is one node. */
+  /** Most memory that transfers between nodes may hold; unused by a mount that is alone. */
   transferBufferBytes: number;
   metaBufferBytes: number;
   /** The `-r` URI as written; first field of /proc/mounts. */
@@ -77,11 +87,12 @@ export interface Settings {
 
 /** Checks all settings. `memoryBytes` is what this process may use. Throws {@link ConfigError}. */
 export function validateSettings(raw: RawSettings, memoryBytes: number): Settings {
-  requireAttached(raw.deployment ?? DEFAULTS.deployment);
-  requireOneMetaServer(raw.metaServers ?? DEFAULTS.metaServers);
   const rootUri = raw.root ?? DEFAULTS.root;
   const blockSizeBytes = blockSize(raw.blockSize ?? DEFAULTS.blockSize, memoryBytes);
   return {
+    deployment: deployment(raw.deployment ?? DEFAULTS.deployment),
+    metaServers: metaServers(raw.metaServers),
+    waitSeconds: waitSeconds(raw.wait ?? DEFAULTS.wait),
     dataPort: port('data port (-p)', raw.dataPort ?? DEFAULTS.dataPort),
     metaPort: port('metadata port (-m)', raw.metaPort ?? DEFAULTS.metaPort),
     blockSizeBytes,
@@ -190,22 +201,23 @@ function engine(text: string): EngineName {
   throw new ConfigError(`engine ${quote(text)} is unknown; choose one of ${ENGINES.join(', ')}`);
 }
 
-function requireAttached(text: string): void {
-  if (text === '0') return;
-  if (text === '1' || text === '2') {
-    throw new ConfigError(
-      `deployment (-d) ${text} needs servers of their own, and this version mounts attached on one machine; use -d 0`,
-    );
-  }
-  throw new ConfigError(`deployment (-d) ${quote(text)} is not valid; use 0 (attached)`);
+function deployment(text: string): 0 | 1 | 2 {
+  if (text === '0') return 0;
+  if (text === '1') return 1;
+  if (text === '2') return 2;
+  throw new ConfigError(
+    `deployment (-d) ${quote(text)} is not valid; give 0 (attached), 1 (metadata detached) or 2 (both detached)`,
+  );
 }
 
-function requireOneMetaServer(text: string): void {
-  const count = wholeNumber('number of metadata servers (-x)', text, { from: 1, to: 8192 });
-  if (count === 1) return;
-  throw new ConfigError(
-    `${count} metadata servers (-x) need machines of their own, and this version mounts attached on one machine; use -x 1`,
-  );
+function metaServers(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  return wholeNumber('number of metadata servers (-x)', text, { from: 1, to: MAX_META_SERVERS });
+}
+
+/** Seconds to wait for other servers. Throws {@link ConfigError}. */
+export function waitSeconds(text: string): number {
+  return wholeNumber('wait (--wait)', text, { from: 0, to: MAX_WAIT_SECONDS });
 }
 
 /** Names of the directories that a root URI leads through. Throws {@link ConfigError}. */

@@ -1,11 +1,17 @@
 /** Entry of `imssfs`: the command in this process, with this machine's mounts and the attached deployment. */
 import { commandArguments } from './bytes-path.ts';
+import { FailureError } from './errors.ts';
 import { runImssfs } from './program.ts';
 import type { StartEngine } from './running-mount.ts';
 import { systemMounts } from './system-mounts.ts';
 
 /** Loads stores and engine only when a mount is made, so that help and errors come at once. */
 const startEngine: StartEngine = async (config, logger) => {
+  if (config.cluster !== undefined) {
+    throw new FailureError(
+      'mounts of several nodes cannot be served yet; leave only this machine in the hostfiles',
+    );
+  }
   const { startAttached } = await import('./attached.ts');
   return startAttached(config, logger);
 };

@@ -92,53 +92,75 @@ export const OPTION_TABLE: readonly OptionRow[] = [
   {
     flags: '-d, --deployment <mode>',
     group: NODES,
-    help: '0: metadata and data live inside the mounting process (attached); 1 and 2 need servers, which this version lacks',
+    help: '0: metadata and data live inside the mounting processes (attached); 1: metadata on servers of their own; 2: both on servers of their own (detached; imssfs server --help)',
     defaultText: DEFAULTS.deployment,
   },
   {
     flags: '-h, --hostfile <file>',
     group: NODES,
-    help: 'hosts that keep data, one host[:port] per line; in this version, this machine alone',
+    help: 'hosts that keep data, one host[:port] per line; the same file on every node',
   },
   {
     flags: '-a, --meta-hostfile <file>',
     group: NODES,
-    help: 'hosts that keep metadata, one host[:port] per line; in this version, this machine alone',
+    help: 'hosts that keep metadata, one host[:port] per line; the same file on every node',
+  },
+  {
+    flags: '--meta-hosts <list>',
+    group: NODES,
+    help: 'the same as -a, written in place: host[:port],host[:port],...',
   },
   {
     flags: '--node <name>',
     group: NODES,
-    help: 'the host in the hostfiles that is this machine, where that cannot be seen from names and addresses',
+    help: 'the host (or host:port) in the hostfiles that is this node, where that cannot be seen from names and addresses',
   },
   {
     flags: '-p, --data-port <port>',
     group: NODES,
-    help: 'TCP port for data, 1 to 65535; an attached mount on one machine opens none',
+    help: 'TCP port for data where the hostfile says none, 1 to 65535; a mount that is alone opens none',
     defaultText: DEFAULTS.dataPort,
   },
   {
     flags: '-m, --meta-port <port>',
     group: NODES,
-    help: 'TCP port for metadata, 1 to 65535; an attached mount on one machine opens none',
+    help: 'TCP port for metadata where the hostfile says none, 1 to 65535; a mount that is alone opens none',
     defaultText: DEFAULTS.metaPort,
   },
   {
     flags: '-B, --buffer-size <size>',
     group: NODES,
-    help: 'most memory for transfers between nodes; nothing uses it on one machine',
+    help: 'most memory for transfers between nodes',
     defaultText: DEFAULTS.bufferSize,
   },
   {
     flags: '-e, --meta-buffer-size <size>',
     group: NODES,
-    help: 'most memory for transfers of metadata; nothing uses it on one machine',
+    help: 'most memory for transfers of metadata between nodes',
     defaultText: DEFAULTS.metaBufferSize,
   },
   {
     flags: '-x, --meta-servers <count>',
     group: NODES,
-    help: 'number of metadata servers; in this version, 1',
-    defaultText: DEFAULTS.metaServers,
+    help: 'number of metadata servers: the first so many hosts of -a',
+    defaultText: 'all of them',
+  },
+  {
+    flags: '--wait <seconds>',
+    group: NODES,
+    help: 'how long to wait for servers that are not there yet',
+    defaultText: DEFAULTS.wait,
+  },
+  {
+    flags: '--secret-file <file>',
+    group: NODES,
+    help: 'what nodes prove to each other that they know: a file that only you may read, the same on all nodes; made if missing',
+    defaultText: '~/.imssfs/secret',
+  },
+  {
+    flags: '--insecure',
+    group: NODES,
+    help: 'connect without any proof: whoever reaches a port reads and writes everything',
   },
   {
     flags: '-f, --foreground',
@@ -198,6 +220,9 @@ export interface CommandLine extends RawSettings {
   metadataFile?: string;
   hostfile?: string;
   metaHostfile?: string;
+  metaHosts?: string;
+  secretFile?: string;
+  insecure?: boolean;
   node?: string;
   foreground?: boolean;
   logLevel?: string;

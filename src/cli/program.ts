@@ -8,13 +8,15 @@ import { posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Settings, validateSettings } from '../config.ts';
 import { usableMemoryBytes } from '../machine-memory.ts';
-import { type HostNetwork, locateHosts, readHostfile, systemNetwork } from '../net/hostfile.ts';
-import { displayPath } from '../fs/mount-table.ts';
-import { bytesOf, isUtf8, textOf } from './bytes-path.ts';
+import { systemNetwork } from '../net/hostfile.ts';
+import { bytesOf, textOf } from './bytes-path.ts';
 import {
-  EXIT_FAILURE, EXIT_USAGE, FailureError, UsageError, failureOf, oneLine,
+  EXIT_FAILURE, EXIT_USAGE, UsageError, failureOf, oneLine,
 } from './errors.ts'; // prettier-ignore
 import { runInfoCommand } from './info-command.ts';
+import type { ClusterConfig } from './cluster-config.ts';
+import { clusterOf } from './cluster-hosts.ts';
+import { INSECURE_NOTE, absoluteFile, clusterInput } from './cluster-options.ts';
 import { type DaemonChannel, daemonChannel, errorReply, startDaemon } from './daemon.ts';
 import {
   type LogFile, type LogLevels, jsonLogger, logDirectories, logFileName, openDefaultLog, openLogFile,
@@ -91,7 +93,7 @@ async function checkEverything(line: CommandLine, tools: MountTools): Promise<Mo
   if (line.mountPoint === undefined) {
     throw new UsageError('no mount point is given; write imssfs [options] MOUNTPOINT');
   }
-  await requireThisMachine(line, systemNetwork());
+  const cluster = await clusterOf(await clusterInput(line, settings), systemNetwork());
   const runDirectory = makeRunDirectory(runDirectories(uid, process.env), uid);
   const { path, notes } = await checkMountPoint(bytesOf(line.mountPoint), {
     tools,
@@ -101,13 +103,13 @@ async function checkEverything(line: CommandLine, tools: MountTools): Promise<Mo
     needed: neededPaths({ runDirectory, logFile, metadataFile }),
     onWaiting: (note) => process.stderr.write(`imssfs: ${oneLine(note)}\n`),
   });
-  for (const note of [...notes, ...settingNotes(settings)]) {
+  for (const note of [...notes, ...settingNotes(settings, cluster)]) {
     process.stderr.write(`imssfs: ${oneLine(note)}\n`);
   }
   const request = mountRequest(path, options);
   const debugFuse = line.debugFuse === true;
   return {
-    config: { settings, request, metadataFile, debugFuse },
+    config: { settings, request, metadataFile, cluster, debugFuse },
     foreground: line.foreground === true,
     logLevels,
     logFile,
@@ -148,8 +150,9 @@ function mountRequest(mountPoint: Buffer, options: MountOptions): MountConfig['r
   return { mountPoint, source, readOnly, allowOther, defaultPermissions, genericOptions };
 }
 
-function settingNotes(settings: Settings): string[] {
-  if (settings.replication === 1) return [];
+function settingNotes(settings: Settings, cluster: ClusterConfig | undefined): string[] {
+  if (cluster?.secret.insecure === true) return [INSECURE_NOTE];
+  if (settings.replication === 1 || cluster !== undefined) return [];
   return [
     `-R ${settings.replication} is kept with new files, but one machine holds one copy of each block`,
   ];
@@ -173,36 +176,8 @@ function settingsText(line: CommandLine): Parameters<typeof validateSettings>[0]
     metaServers: text(line.metaServers),
     engine: text(line.engine),
     busyPoll: text(line.busyPoll),
+    wait: text(line.wait),
   };
-}
-
-/** A daemon has another current directory, so its files need absolute paths; lmdb wants them as text. */
-function absoluteFile(flag: string, argument: string | undefined): string | undefined {
-  if (argument === undefined) return undefined;
-  const bytes = bytesOf(argument);
-  if (bytes.length === 0) throw new UsageError(`${flag} is empty; name a file`);
-  if (!isUtf8(bytes)) {
-    throw new UsageError(`${flag} ${displayPath(bytes)} is not UTF-8; name the file in UTF-8`);
-  }
-  return posix.resolve(bytes.toString('utf8'));
-}
-
-/** Hostfiles that name other machines ask for what this version cannot do. */
-async function requireThisMachine(line: CommandLine, network: HostNetwork): Promise<void> {
-  const self = line.node === undefined ? undefined : textOf(line.node);
-  for (const argument of [line.hostfile, line.metaHostfile]) {
-    if (argument === undefined) continue;
-    const name = displayPath(bytesOf(argument));
-    const hosts = await readHostfile(bytesOf(argument), name);
-    const others = (await locateHosts(hosts, network, { name, self }))
-      .filter((host) => !host.thisMachine)
-      .map((host) => host.host);
-    if (others.length === 0) continue;
-    const shown = others.length > 5 ? `${others.slice(0, 5).join(', ')}, ...` : others.join(', ');
-    throw new FailureError(
-      `hostfile ${name} names other machines (${shown}), and this version mounts attached on one machine; leave only this machine in it`,
-    );
-  }
 }
 
 async function serveInForeground(program: ImssfsProgram, plan: MountPlan): Promise<number> {

@@ -2,6 +2,7 @@
 import type { Settings } from '../config.ts';
 import type { Engine, MountRequest } from '../fs/engine.ts';
 import type { UseCounts } from '../fs/types.ts';
+import type { ClusterConfig } from './cluster-config.ts';
 import type { RootLogger } from './logging.ts';
 
 /** Everything that a mount is made from; checked, absolute, independent of the current directory. */
@@ -10,6 +11,8 @@ export interface MountConfig {
   request: MountRequest;
   /** Where `-M` keeps the metadata: an absolute path. */
   metadataFile: string | undefined;
+  /** The other nodes; undefined for a mount that is a file system by itself. */
+  cluster: ClusterConfig | undefined;
   /** Log one line per kernel request. */
   debugFuse: boolean;
 }

@@ -21,9 +21,18 @@ export interface HostLine {
   line: number;
 }
 
+/** Hosts as they were written, and what they were written in. */
+export interface HostList {
+  /** For messages: `hostfile ./hosts`, or an option. */
+  readonly name: string;
+  readonly lines: readonly HostLine[];
+}
+
 /** A line whose host was found. */
 export interface LocatedHost extends HostLine {
+  /** In one spelling each; empty for this machine where its own name does not resolve. */
   addresses: string[];
+  /** An interface of this machine has one of the addresses, or the name is this machine's. */
   thisMachine: boolean;
 }
 
@@ -47,7 +56,8 @@ export function parseHostfile(text: string, name: string): HostLine[] {
   const hosts: HostLine[] = [];
   for (const [index, raw] of text.split(/\r\n|\n|\r/).entries()) {
     const entry = raw.replace(/#.*$/, '').trim();
-    if (entry !== '') hosts.push(parseLine(entry, index + 1, name));
+    const line = index + 1;
+    if (entry !== '') hosts.push(parseHost(entry, line, `hostfile ${name}, line ${line}`));
   }
   if (hosts.length === 0) {
     throw new HostfileError(`hostfile ${name} names no host; write one host[:port] per line`);
@@ -55,9 +65,22 @@ export function parseHostfile(text: string, name: string): HostLine[] {
   return hosts;
 }
 
-function parseLine(entry: string, line: number, name: string): HostLine {
+/** Hosts written in one argument, separated by commas; `name` is the option's. Throws {@link HostfileError}. */
+export function parseHostList(text: string, name: string): HostList {
+  const entries = text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+  if (entries.length === 0) {
+    throw new HostfileError(`${name} names no host; write host[:port], separated by commas`);
+  }
+  const lines = entries.map((entry, index) => parseHost(entry, index + 1, name));
+  return { name, lines };
+}
+
+function parseHost(entry: string, line: number, place: string): HostLine {
   const fail = (what: string, remedy: string): HostfileError =>
-    new HostfileError(`hostfile ${name}, line ${line}: ${what}; ${remedy}`);
+    new HostfileError(`${place}: ${what}; ${remedy}`);
   const shown = JSON.stringify(entry.slice(0, 80));
   const whole = entry.replace(/%.*$/, '');
   // An IPv6 address without brackets is all colons, so nothing in it can be a port.
@@ -141,68 +164,80 @@ async function withTimeout<T>(work: Promise<T>): Promise<T> {
 }
 
 /**
- * Finds each host's addresses and whether it is this machine: by name (`localhost`, this host's name, or
- * `self`, the name given as `--node`), or by address. Rejects with {@link HostfileError}.
+ * Finds each host's addresses and whether it is this machine: by name (`localhost`, this host's name), or by address.
+ * Of `known` names it does not matter whether they resolve here. Rejects with {@link HostfileError}.
  */
 export async function locateHosts(
-  hosts: readonly HostLine[],
+  list: HostList,
   network: HostNetwork,
-  options: { name: string; self?: string | undefined },
+  known?: string,
 ): Promise<LocatedHost[]> {
   const local = new Set(network.localAddresses.map(normalAddress));
-  const located = await Promise.all(
-    hosts.map(async (host): Promise<LocatedHost> => {
-      if (isThisName(host.host, network.hostname, options.self)) {
-        return { ...host, addresses: [], thisMachine: true };
-      }
-      const addresses = (await resolve(host, network, options.name)).map(normalAddress);
-      const thisMachine = addresses.some((address) => isLoopback(address) || local.has(address));
+  return Promise.all(
+    list.lines.map(async (host): Promise<LocatedHost> => {
+      const isOwnName = isThisName(host.host, network.hostname);
+      const mayFail = isOwnName || (known !== undefined && sameHost(host.host, known));
+      const addresses = (await resolve(host, network, { name: list.name, mayFail })).map(
+        normalAddress,
+      );
+      const thisMachine =
+        isOwnName || addresses.some((address) => isLoopback(address) || local.has(address));
       return { ...host, addresses, thisMachine };
     }),
   );
-  if (options.self !== undefined && !hosts.some((host) => sameName(host.host, options.self))) {
-    throw new HostfileError(
-      `--node ${options.self} is not in hostfile ${options.name}; give a name as it stands there`,
-    );
-  }
-  return located;
 }
 
-async function resolve(host: HostLine, network: HostNetwork, name: string): Promise<string[]> {
-  if (isIPv4(host.host) || isIPv6(host.host.replace(/%.*$/, ''))) return [host.host];
+async function resolve(
+  host: HostLine,
+  network: HostNetwork,
+  options: { name: string; mayFail: boolean },
+): Promise<string[]> {
+  if (isAddress(host.host)) return [host.host];
   try {
     return await network.lookup(host.host);
   } catch (error) {
+    if (options.mayFail) return [];
     const { code, message } = error as NodeJS.ErrnoException;
     const why = code === 'ENOTFOUND' ? 'no such host' : (code ?? message);
+    const place = options.name.startsWith('-')
+      ? options.name
+      : `${options.name}, line ${host.line}`;
     throw new HostfileError(
-      `hostfile ${name}, line ${host.line}: "${host.host}" does not resolve (${why}); correct the name, or add it to /etc/hosts`,
+      `${place}: "${host.host}" does not resolve (${why}); correct the name, or add it to /etc/hosts`,
       { cause: error },
     );
   }
 }
 
-function sameName(a: string, b: string | undefined): boolean {
-  return (
-    b !== undefined && a.toLowerCase().replace(/\.$/, '') === b.toLowerCase().replace(/\.$/, '')
+/** IPv4 or IPv6, with or without a zone. */
+export function isAddress(text: string): boolean {
+  return isIPv4(text) || isIPv6(text.replace(/%.*$/, ''));
+}
+
+/** Two spellings of one host: case, the root's dot, and the ways to write an address do not count. */
+export function sameHost(a: string, b: string): boolean {
+  if (isAddress(a) && isAddress(b)) return normalAddress(a) === normalAddress(b);
+  return a.toLowerCase().replace(/\.$/, '') === b.toLowerCase().replace(/\.$/, '');
+}
+
+function isThisName(host: string, ownName: string): boolean {
+  return [ownName, ownName.split('.')[0] ?? ownName, 'localhost'].some((name) =>
+    sameHost(host, name),
   );
 }
 
-function isThisName(host: string, ownName: string, self: string | undefined): boolean {
-  return (
-    sameName(host, 'localhost') ||
-    sameName(host, ownName) ||
-    sameName(host, ownName.split('.')[0]) ||
-    sameName(host, self)
-  );
-}
-
-function isLoopback(address: string): boolean {
+/** Of IPv4's 127.0.0.0/8, or IPv6's ::1. */
+export function isLoopback(address: string): boolean {
   return address === '::1' || (isIPv4(address) && address.startsWith('127.'));
 }
 
+/** `host:port`, with brackets where IPv6 needs them. */
+export function formatAddress(host: string, port: number): string {
+  return isIPv6(host.replace(/%.*$/, '')) ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
 /** One spelling per address: no zone, IPv4 inside IPv6 as IPv4, IPv6 as the URL parser writes it. */
-function normalAddress(address: string): string {
+export function normalAddress(address: string): string {
   const bare = address.replace(/%.*$/, '').toLowerCase();
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(bare)?.[1];
   if (mapped !== undefined) return mapped;

@@ -5,6 +5,9 @@ const MEMORY = 16 * 1024 ** 3;
 
 test('defaults are those of the public description, and half of memory', (t) => {
   t.deepEqual(validateSettings({}, MEMORY), {
+    deployment: 0,
+    metaServers: undefined,
+    waitSeconds: 60,
     dataPort: 5555,
     metaPort: 5569,
     blockSizeBytes: 1024 ** 2,
@@ -69,10 +72,9 @@ const REFUSED: [RawSettings, RegExp][] = [
   [{ replication: '4' }, /replication \(-R\) "4" is not valid; give a whole number from 1 to 3/],
   [{ replication: '0' }, /replication/],
   [{ busyPoll: '1001' }, /busy poll \(--busy-poll\) "1001" is not valid; give a whole number from 0 to 1000/],
-  [{ deployment: '1' }, /this version mounts attached on one machine; use -d 0/],
-  [{ deployment: '2' }, /this version mounts attached on one machine; use -d 0/],
-  [{ deployment: '3' }, /deployment \(-d\) "3" is not valid; use 0/],
-  [{ metaServers: '2' }, /2 metadata servers \(-x\) need machines of their own/],
+  [{ deployment: '3' }, /deployment \(-d\) "3" is not valid; give 0 \(attached\), 1 \(metadata detached\) or 2/],
+  [{ metaServers: '0' }, /number of metadata servers \(-x\) "0" is not valid; give a whole number from 1 to 8192/],
+  [{ wait: '-1' }, /wait \(--wait\) "-1" is not valid; give a whole number from 0 to 86400/],
   [{ engine: 'fuse' }, /engine "fuse" is unknown; choose one of kernel, fuse-native/],
   [{ root: '/mnt' }, /root \(-r\) "\/mnt" is not a dataset URI; write imss:\/\/ or/],
 ]; // prettier-ignore
@@ -113,4 +115,14 @@ test('both engines can be chosen', (t) => {
   for (const engine of ['kernel', 'fuse-native'] as const) {
     t.is(validateSettings({ engine }, 2 ** 30).engine, engine);
   }
+});
+
+test('every deployment, a number of metadata servers and a time to wait can be chosen', (t) => {
+  for (const deployment of [0, 1, 2] as const) {
+    t.is(validateSettings({ deployment: String(deployment) }, MEMORY).deployment, deployment);
+  }
+  t.like(validateSettings({ metaServers: '2', wait: '5' }, MEMORY), {
+    metaServers: 2,
+    waitSeconds: 5,
+  });
 });

@@ -130,7 +130,8 @@ const USAGE_ERRORS = [
   [['-S', '1000T', NOWHERE], /^imssfs: capacity \(-S\) 1000 TiB is above [^\n]+\n$/],
   [['-o', 'ro,bogus', NOWHERE], /^imssfs: unknown mount option "bogus" [^\n]+\n$/],
   [['--busy-poll', '1s', NOWHERE], /^imssfs: busy poll \(--busy-poll\) "1s" is not valid; [^\n]+\n$/],
-  [['-d', '2', NOWHERE], /^imssfs: deployment \(-d\) 2 needs servers[^\n]+\n$/],
+  [['-d', '2', NOWHERE], /^imssfs: deployment \(-d\) 2 needs metadata servers; name their hosts with -a [^\n]+\n$/],
+  [['--insecure', '--secret-file', 'x', NOWHERE], /^imssfs: --secret-file and --insecure contradict each other; [^\n]+\n$/],
   [['--engine', 'fusion', NOWHERE], /^imssfs: engine "fusion" is unknown; choose one of kernel, fuse-native\n$/],
   [['--log-level', 'loud', NOWHERE], /^imssfs: log level "loud" is unknown; [^\n]+\n$/],
   [['-M', '', NOWHERE], /^imssfs: -M is empty; name a file\n$/],
@@ -148,13 +149,14 @@ test('what is wrong with the machine is one line and exit code 1', async (t) => 
   const base = temporary(t);
   writeFileSync(join(base, 'file'), '');
   writeFileSync(join(base, 'hosts'), 'localhost\n192.0.2.77:5555 # a documentation address\n');
+  writeFileSync(join(base, 'others'), '192.0.2.77\n');
   writeFileSync(join(base, 'empty'), '# nobody\n');
   const cases: [string[], RegExp][] = [
     [[join(base, 'no')], /^imssfs: mount point \S+ does not exist; make it with: mkdir -p [^\n]+\n$/],
     [[join(base, 'file')], /^imssfs: \S+ is not a directory; name an existing directory\n$/],
     [['-h', join(base, 'no'), base], /^imssfs: cannot read hostfile \S+: it does not exist; [^\n]+\n$/],
     [['-a', join(base, 'empty'), base], /^imssfs: hostfile \S+ names no host; [^\n]+\n$/],
-    [['-h', join(base, 'hosts'), base], /^imssfs: hostfile \S+ names other machines \(192.0.2.77\), [^\n]+\n$/],
+    [['-h', join(base, 'others'), '-a', join(base, 'others'), base], /^imssfs: hostfile \S+ does not name this node, [^\n]+\n$/],
     [['-h', join(base, 'hosts'), '--node', 'x', base], /^imssfs: --node x is not in hostfile [^\n]+\n$/],
   ]; // prettier-ignore
   for (const [args, message] of cases) {

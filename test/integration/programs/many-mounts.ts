@@ -49,6 +49,7 @@ async function oneMount(): Promise<void> {
         genericOptions: [],
       },
       metadataFile: undefined,
+      cluster: undefined,
       debugFuse: false,
     },
     logger,

@@ -87,6 +87,7 @@ function stage(t: ExecutionContext): Stage {
           genericOptions: [],
         },
         metadataFile: undefined,
+        cluster: undefined,
         debugFuse: false,
       },
       logger,

@@ -3,9 +3,12 @@ import fc from 'fast-check';
 import {
   HostfileError,
   type HostNetwork,
+  formatAddress,
   locateHosts,
+  parseHostList,
   parseHostfile,
   readHostfile,
+  sameHost,
 } from '../../../src/net/hostfile.ts';
 
 function parsed(text: string): [string, number | undefined][] {
@@ -96,8 +99,9 @@ const network: HostNetwork = {
   },
 };
 
-async function local(text: string, self?: string): Promise<boolean[]> {
-  const hosts = await locateHosts(parseHostfile(text, 'f'), network, { name: 'f', self });
+async function local(text: string, known?: string): Promise<boolean[]> {
+  const list = { name: 'hostfile f', lines: parseHostfile(text, 'f') };
+  const hosts = await locateHosts(list, network, known);
   return hosts.map((host) => host.thisMachine);
 }
 
@@ -114,17 +118,45 @@ test('other machines are known by their addresses', async (t) => {
   t.deepEqual(await local('node4\n10.0.0.5\nnode3'), [false, false, true]);
 });
 
-test('--node says which line is this machine', async (t) => {
-  t.deepEqual(await local('node4\n10.0.0.5', 'node4'), [true, false]);
-  await t.throwsAsync(local('node4', 'node9'), {
-    instanceOf: HostfileError,
-    message: /--node node9 is not in hostfile f; give a name as it stands there/,
-  });
-});
-
 test('a name that does not resolve is told with its line', async (t) => {
   await t.throwsAsync(local('localhost\nnode77'), {
     instanceOf: HostfileError,
     message: /hostfile f, line 2: "node77" does not resolve \(no such host\); correct the name/,
   });
+});
+
+test('a name that is known to be right need not resolve here', async (t) => {
+  t.deepEqual(await local('node4\nnode77', 'NODE77.'), [false, false]);
+});
+
+test('a list in one argument is read as a hostfile is', (t) => {
+  t.deepEqual(parseHostList('node1, [::1]:5570,node2:1,', '--meta-hosts'), {
+    name: '--meta-hosts',
+    lines: [
+      { host: 'node1', port: undefined, line: 1 },
+      { host: '::1', port: 5570, line: 2 },
+      { host: 'node2', port: 1, line: 3 },
+    ],
+  });
+  for (const [text, message] of [
+    ['', /^--meta-hosts names no host; write host\[:port\], separated by commas$/],
+    ['a,b:0', /^--meta-hosts: port "0" is not valid; give 1 to 65535$/],
+  ] as const) {
+    t.throws(() => parseHostList(text, '--meta-hosts'), { instanceOf: HostfileError, message });
+  }
+});
+
+test('a name of an argument that does not resolve is told without a line', async (t) => {
+  await t.throwsAsync(locateHosts(parseHostList('node77', '--meta-hosts'), network), {
+    instanceOf: HostfileError,
+    message: /^--meta-hosts: "node77" does not resolve \(no such host\); correct the name/,
+  });
+});
+
+test('hosts are the same in every spelling, and IPv6 takes brackets before a port', (t) => {
+  t.true(sameHost('Node1.', 'node1'));
+  t.true(sameHost('2001:DB8:0:0::1', '2001:db8::1'));
+  t.false(sameHost('node1', 'node2'));
+  t.is(formatAddress('node1', 5555), 'node1:5555');
+  t.is(formatAddress('fe80::1%eth0', 5555), '[fe80::1%eth0]:5555');
 });
