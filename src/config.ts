@@ -19,6 +19,8 @@ const MAX_BUSY_POLL_MICROSECONDS = 1000;
 const MAX_NAME_BYTES = 255;
 /** As many as inode numbers can tell apart (ids.ts). */
 const MAX_META_SERVERS = 8192;
+const MAX_THREADS = 64;
+const MAX_SERVERS = 100_000;
 const MAX_WAIT_SECONDS = 86_400;
 
 /** What applies where nothing is said, as it would be written on the command line. */
@@ -116,6 +118,65 @@ export function validateSettings(raw: RawSettings, memoryBytes: number): Setting
         to: MAX_BUSY_POLL_MICROSECONDS,
       }) / 1000,
   };
+}
+
+/** Settings of a server process as written; what is absent takes its default. */
+export interface RawServerSettings {
+  dataPort?: string | undefined;
+  metaPort?: string | undefined;
+  blockSize?: string | undefined;
+  capacity?: string | undefined;
+  threads?: string | undefined;
+}
+
+/** Validated settings of a server process. */
+export interface ServerSettings {
+  dataPort: number;
+  metaPort: number;
+  blockSizeBytes: number;
+  capacityBytes: number;
+  threads: number;
+}
+
+/**
+ * Checks the settings of a server process, one of `serversHere` that share the memory of this machine where no capacity
+ * is given. Throws {@link ConfigError}.
+ */
+export function validateServerSettings(
+  raw: RawServerSettings,
+  machine: { memoryBytes: number; serversHere: number },
+): ServerSettings {
+  const { memoryBytes, serversHere } = machine;
+  const blockSizeBytes = blockSize(raw.blockSize ?? DEFAULTS.blockSize, memoryBytes);
+  const share = Math.floor(memoryBytes / 2 / serversHere);
+  const capacityBytes = capacity(raw.capacity ?? String(share), { blockSizeBytes, memoryBytes });
+  const threads = wholeNumber('number of threads (-t)', raw.threads ?? '1', {
+    from: 1,
+    to: MAX_THREADS,
+  });
+  if (capacityBytes < threads * blockSizeBytes) {
+    throw new ConfigError(
+      `capacity (-S) ${formatSize(capacityBytes)} is below one block of ${formatSize(blockSizeBytes)} for each of ${threads} threads; give more, or fewer threads`,
+    );
+  }
+  return {
+    dataPort: port('port (-p)', raw.dataPort ?? DEFAULTS.dataPort),
+    metaPort: port('metadata port (-m)', raw.metaPort ?? DEFAULTS.metaPort),
+    blockSizeBytes,
+    capacityBytes,
+    threads,
+  };
+}
+
+/** How many servers there are to be. Throws {@link ConfigError}. */
+export function serverCount(text: string): number {
+  return wholeNumber('number of servers', text, { from: 1, to: MAX_SERVERS });
+}
+
+/** A size that may be 0 for the default; undefined then. Throws {@link ConfigError}. */
+export function optionalSize(what: string, text: string): number | undefined {
+  const bytes = size(what, text);
+  return bytes === 0 ? undefined : bytes;
 }
 
 function quote(text: string): string {

@@ -3,6 +3,8 @@
  * absolute and independent of the current directory; cluster-hosts.ts and server-options.ts make them.
  */
 
+import type { RootLogger } from './logging.ts';
+
 /** Where data and metadata services live: 0 both in the mounts, 1 metadata apart, 2 both apart. */
 export type Deployment = 0 | 1 | 2;
 
@@ -96,13 +98,26 @@ export type ServerEnd =
 
 /** A server that answers. */
 export interface RunningServer {
-  /** Lines for the person who started it, the first without its `ready: `; at most a few. */
+  /**
+   * Lines for the person who started it; at most a few. The first, such as `metadata server 0 at 127.0.0.2:5569`, is
+   * printed behind `ready: `.
+   */
   describe(): string[];
   /** Resolves when it has ended, for whatever reason; never rejects. */
   readonly ended: Promise<ServerEnd>;
   /** Finishes what is in flight, persists, closes; `ended` resolves. Bounded. */
   stop(): Promise<void>;
 }
+
+/**
+ * Starts a server; resolves when it serves. Rejects with nothing left open; the error's message is one line for the
+ * person at the shell: what is wrong; what to do. `tell` takes a line for that person while it waits for other servers.
+ */
+export type StartServer<C> = (
+  config: C,
+  logger: RootLogger,
+  tell: (line: string) => void,
+) => Promise<RunningServer>;
 
 /** A cluster whose state is asked for, or whose servers are to end. */
 export interface ClusterRequest {

@@ -23,6 +23,8 @@ export interface ClusterInput extends Pick<
   meta: HostList | undefined;
   /** `--node`: host or host:port. */
   node: string | undefined;
+  /** Without `--node`, the first of these that a list names is this node. */
+  nodeGuesses: readonly string[];
 }
 
 /** Undefined for a mount that is a file system by itself. Throws {@link UsageError}, rejects with {@link HostfileError}. */
@@ -34,7 +36,10 @@ export async function clusterOf(
     meta: await locatedHosts(firstHosts(input), { ...input, port: input.metaPort }, network),
     data: await locatedHosts(input.data, { ...input, port: input.dataPort }, network),
   };
-  const [meta, data] = markNode([located.meta, located.data], input.node);
+  const guess = input.nodeGuesses.find(
+    (name) => hasHost(located.meta, name) || hasHost(located.data, name),
+  );
+  const [meta, data] = markNode([located.meta, located.data], input.node ?? guess);
   if (input.deployment === 0 && isAlone(meta) && isAlone(data)) return undefined;
   requireLists(input, { meta, data });
   const servesData = input.deployment < 2;
@@ -172,6 +177,11 @@ function splitNode(node: string): { host: string; port: number | undefined } {
   if (isAddress(node)) return { host: node, port: undefined };
   const [, bracketed, plain, port] = /^(?:\[([^\]]*)\]|([^:]*))(?::(\d+))?$/.exec(node) ?? [];
   return { host: bracketed ?? plain ?? node, port: port === undefined ? undefined : Number(port) };
+}
+
+/** Whether a list has a host by this name. */
+export function hasHost(list: NamedHosts | undefined, node: string): boolean {
+  return list?.hosts.some((host) => isNamed(host, node)) === true;
 }
 
 function isNamed(host: ClusterHost, node: string): boolean {

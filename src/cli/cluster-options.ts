@@ -7,10 +7,13 @@ import { bytesOf, isUtf8, textOf } from './bytes-path.ts';
 import type { SecretOptions } from './cluster-config.ts';
 import type { ClusterInput } from './cluster-hosts.ts';
 import { UsageError } from './errors.ts';
+import { nodeNames } from './launcher.ts';
 
 /** Said wherever `--insecure` is. */
 export const INSECURE_NOTE =
   '--insecure: whoever reaches a port of this file system can read and write all of it';
+
+type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What several commands may be told of the cluster; every text one character per byte (see bytes-path.ts). */
 export interface ClusterLine {
@@ -26,6 +29,7 @@ export interface ClusterLine {
 export async function clusterInput(
   line: ClusterLine & { blockSize?: string | undefined },
   settings: Settings,
+  env: Environment,
 ): Promise<ClusterInput> {
   const { deployment, dataPort, metaPort, waitSeconds } = settings;
   return {
@@ -36,10 +40,17 @@ export async function clusterInput(
     metaServerCount: settings.metaServers,
     data: await hostsOf(line.hostfile),
     meta: await metaHostsOf(line),
-    node: line.node === undefined ? undefined : textOf(line.node),
+    node: nodeOf(line, env),
+    nodeGuesses: nodeNames(env),
     secret: secretOf(line),
     blockSizeIsExplicit: line.blockSize !== undefined,
   };
+}
+
+/** What `--node` says, or else IMSSFS_NODE. */
+export function nodeOf(line: ClusterLine, env: Environment): string | undefined {
+  if (line.node !== undefined) return textOf(line.node);
+  return env['IMSSFS_NODE'] === '' ? undefined : env['IMSSFS_NODE'];
 }
 
 /** The hosts of a file; undefined if none is named. Rejects with HostfileError. */

@@ -1,6 +1,6 @@
 /**
  * The two halves of going into the background. The command starts a detached process of the same program and
- * waits for its first word over an IPC channel; the daemon mounts, says `ready` or `error`, and lets go.
+ * waits for its word over an IPC channel; the daemon mounts or serves, says `ready` or `error`, and lets go.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
@@ -14,7 +14,9 @@ import {
   oneLine,
 } from './errors.ts';
 import { type LogFile, type LogLevels } from './logging.ts';
+import { formatAddress } from '../net/hostfile.ts';
 import type { MountConfig } from './running-mount.ts';
+import type { ServerPlan } from './server-config.ts';
 
 /** Set in the environment of the process that is to become the daemon. */
 const DAEMON_VARIABLE = 'IMSSFS_DAEMON';
@@ -31,16 +33,32 @@ const END_TIMEOUT_MS = 5000;
  */
 const DAEMON_FLAGS = ['--max-semi-space-size=4'];
 
+/** What the daemon is to do. */
+export type DaemonTask =
+  | { task: 'mount'; config: MountConfig; runDirectory: string }
+  | { task: 'server'; plan: ServerPlan };
+
 /** What the command hands over. */
-export interface DaemonRequest {
-  config: MountConfig;
-  logFile: string;
-  logLevels: LogLevels;
-  runDirectory: string;
+export type DaemonRequest = { logFile: string; logLevels: LogLevels } & DaemonTask;
+
+/** The daemon's last word to the command. */
+type DaemonReply = { type: 'ready'; lines: string[] } | ({ type: 'error' } & Failure);
+
+/** A line for the person who waits at the shell. */
+interface DaemonNote {
+  type: 'note';
+  line: string;
 }
 
-/** The daemon's first word. */
-type DaemonReply = { type: 'ready'; lines: string[] } | ({ type: 'error' } & Failure);
+/** How the command's half works. */
+export interface StartOptions {
+  /** Script that the daemon is started from. */
+  entry: string;
+  cancelled: Cancellation;
+  timeoutMs?: number;
+  /** Takes what the daemon has to say before it is ready. */
+  onNote?: (line: string) => void;
+}
 
 /** Ends the wait early: a signal to the command. */
 export type Cancellation = Promise<string>;
@@ -49,18 +67,13 @@ export type Cancellation = Promise<string>;
 export async function startDaemon(
   request: DaemonRequest,
   log: LogFile,
-  options: { entry: string; cancelled: Cancellation; timeoutMs?: number },
+  options: StartOptions,
 ): Promise<string[]> {
   const logOffset = fstatSync(log.fd).size;
   const child = spawn(
     process.execPath,
     // The arguments are for those who look at `ps`; what counts goes over the channel, whole.
-    [
-      ...DAEMON_FLAGS,
-      ...process.execArgv,
-      options.entry,
-      displayPath(request.config.request.mountPoint),
-    ],
+    [...DAEMON_FLAGS, ...process.execArgv, options.entry, ...titleOf(request)],
     {
       detached: true,
       cwd: '/',
@@ -75,7 +88,7 @@ export async function startDaemon(
   child.unref();
   if (reply === undefined) {
     throw new StartFailure({
-      message: `the daemon ended before the mount was ready: ${lastWords(log.path, logOffset)}; see ${log.path}`,
+      message: `the daemon ended before the ${request.task} was ready: ${lastWords(log.path, logOffset)}; see ${log.path}`,
       exitCode: EXIT_FAILURE,
     });
   }
@@ -83,11 +96,17 @@ export async function startDaemon(
   return reply.lines;
 }
 
+function titleOf(request: DaemonTask): string[] {
+  if (request.task === 'mount') return [displayPath(request.config.request.mountPoint)];
+  const { kind, config } = request.plan;
+  return ['server', kind, formatAddress(config.listenHost, config.port)];
+}
+
 /** Resolves to undefined if the process ended without a word. Rejects when it takes too long. */
 async function firstWord(
   child: ChildProcess,
   request: DaemonRequest,
-  options: { cancelled: Cancellation; timeoutMs?: number },
+  options: StartOptions,
 ): Promise<DaemonReply | undefined> {
   const timeoutMs = options.timeoutMs ?? START_TIMEOUT_MS;
   let timer: NodeJS.Timeout | undefined;
@@ -98,8 +117,10 @@ async function firstWord(
   });
   const word = new Promise<DaemonReply | undefined>((resolve, reject) => {
     child.once('error', reject);
-    child.once('message', (message) => {
-      resolve(message as DaemonReply);
+    child.on('message', (message) => {
+      const said = message as DaemonReply | DaemonNote;
+      if (said.type === 'note') options.onNote?.(said.line);
+      else resolve(said);
     });
     child.once('exit', () => {
       // A message that was sent right before the end is delivered before the channel closes.
@@ -110,12 +131,12 @@ async function firstWord(
     timer = setTimeout(() => {
       reject(
         new FailureError(
-          `the mount was not ready after ${timeoutMs / 1000} s; see ${request.logFile}`,
+          `the ${request.task} was not ready after ${timeoutMs / 1000} s; see ${request.logFile}`,
         ),
       );
     }, timeoutMs);
     void options.cancelled.then((signal) => {
-      reject(new FailureError(`ended by ${signal} before the mount was ready`));
+      reject(new FailureError(`ended by ${signal} before the ${request.task} was ready`));
     });
   });
   child.send(request, () => undefined);
@@ -189,6 +210,8 @@ export interface DaemonChannel {
   readonly request: DaemonRequest;
   /** Sends the first word and lets go of the command; resolves when it has been sent. */
   reply(reply: DaemonReply): Promise<void>;
+  /** Says something to the person at the shell, as long as the command waits. */
+  note(line: string): void;
   /** Calls `handler` if the command ends before the reply. */
   onAbandoned(handler: () => void): void;
 }
@@ -204,7 +227,7 @@ export async function daemonChannel(): Promise<DaemonChannel | undefined> {
       resolve(message as DaemonRequest);
     });
     process.once('disconnect', () => {
-      reject(new FailureError('the command ended before it said what to mount'));
+      reject(new FailureError('the command ended before it said what to do'));
     });
   });
   let replied = false;
@@ -218,6 +241,10 @@ export async function daemonChannel(): Promise<DaemonChannel | undefined> {
           resolve();
         });
       }),
+    note: (line) => {
+      if (!replied && process.connected)
+        process.send?.({ type: 'note', line } satisfies DaemonNote);
+    },
     onAbandoned: (handler) => {
       process.once('disconnect', () => {
         if (!replied) handler();
@@ -226,7 +253,7 @@ export async function daemonChannel(): Promise<DaemonChannel | undefined> {
   };
 }
 
-/** The reply for a mount that could not be made. */
+/** The reply when what was asked for cannot be done. */
 export function errorReply(error: unknown): DaemonReply {
   return { type: 'error', ...failureOf(error) };
 }

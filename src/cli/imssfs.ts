@@ -3,6 +3,7 @@ import { commandArguments } from './bytes-path.ts';
 import { FailureError } from './errors.ts';
 import { runImssfs } from './program.ts';
 import type { StartEngine } from './running-mount.ts';
+import type { ServerStarters } from './server-command.ts';
 import { systemMounts } from './system-mounts.ts';
 
 /** Loads stores and engine only when a mount is made, so that help and errors come at once. */
@@ -16,10 +17,21 @@ const startEngine: StartEngine = async (config, logger) => {
   return startAttached(config, logger);
 };
 
+const starters: ServerStarters = {
+  meta: () => Promise.reject(new FailureError('metadata servers cannot be started yet')),
+  blocks: () => Promise.reject(new FailureError('block servers cannot be started yet')),
+};
+
 /** Called by the launcher. */
 export async function main(): Promise<void> {
   const entry = process.argv[1] ?? '';
   process.exit(
-    await runImssfs({ startEngine, tools: systemMounts, args: commandArguments(), entry }),
+    await runImssfs({
+      startEngine,
+      starters,
+      tools: systemMounts,
+      args: commandArguments(),
+      entry,
+    }),
   );
 }

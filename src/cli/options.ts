@@ -193,7 +193,9 @@ export const OPTION_TABLE: readonly OptionRow[] = [
 ];
 
 const INTRODUCTION = `Mounts an in-memory file system at MOUNTPOINT, an existing directory, and returns when it is ready.
-Files live in this machine's memory, and are gone after "umount-imss MOUNTPOINT".`;
+Files live in this machine's memory, and are gone after "umount-imss MOUNTPOINT". Of several nodes, each gives memory.
+
+"imssfs server --help" explains servers apart from the mounts. A mount point called server is given as ./server.`;
 
 const FOOTER = `
 Sizes are bytes, or a number with a suffix: K, M, G, T (also KiB, MiB, ...) are powers of 1024,
@@ -204,6 +206,8 @@ Examples:
   imssfs -S 10G -b 4MiB /mnt/imss      at most 10 GiB, in blocks of 4 MiB
   imssfs -o ro,noatime /mnt/imss       mount options as for mount(8)
   imssfs -f --debug-fuse ~/imss        watch every request
+  imssfs -h hosts -a meta_hosts /mnt/imss
+                                       one file system of all nodes in these files, run on each
   umount-imss /mnt/imss                unmount and free the memory
 
 Exit code: 0 mounted, 1 failure, 2 wrong usage.`;

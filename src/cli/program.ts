@@ -3,12 +3,12 @@
  * or starts a daemon that does. What it mounts is injected, so that tests run it without a file system.
  */
 import { realpathSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { posix } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Settings, validateSettings } from '../config.ts';
 import { usableMemoryBytes } from '../machine-memory.ts';
 import { systemNetwork } from '../net/hostfile.ts';
+import { goToBackground } from './background.ts';
 import { bytesOf, textOf } from './bytes-path.ts';
 import {
   EXIT_FAILURE, EXIT_USAGE, UsageError, failureOf, oneLine,
@@ -17,10 +17,9 @@ import { runInfoCommand } from './info-command.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import { clusterOf } from './cluster-hosts.ts';
 import { INSECURE_NOTE, absoluteFile, clusterInput } from './cluster-options.ts';
-import { type DaemonChannel, daemonChannel, errorReply, startDaemon } from './daemon.ts';
+import { type DaemonChannel, START_TIMEOUT_MS, daemonChannel, errorReply } from './daemon.ts';
 import {
-  type LogFile, type LogLevels, jsonLogger, logDirectories, logFileName, openDefaultLog, openLogFile,
-  parseLogLevels, readableLogger,
+  type LogLevels, jsonLogger, logFileName, openLogFile, parseLogLevels, readableLogger,
 } from './logging.ts'; // prettier-ignore
 import { type MountOptions, parseMountOptions } from './mount-options.ts';
 import { type Needed, checkMountPoint } from './mount-point.ts';
@@ -29,12 +28,14 @@ import { type CommandLine, SHORT_USAGE, parseCommandLine } from './options.ts';
 import { processControl } from './process-control.ts';
 import { listRunStates, makeRunDirectory, runDirectories } from './run-state.ts';
 import type { MountConfig, StartEngine } from './running-mount.ts';
+import { type ServerStarters, runServerCommand, runServerDaemon } from './server-command.ts';
 import { serveMount } from './serve.ts';
 import { packageVersion } from './version.ts';
 
 /** What the command works with. */
 export interface ImssfsProgram {
   startEngine: StartEngine;
+  starters: ServerStarters;
   tools: MountTools;
   /** Arguments as latin1 strings (see bytes-path.ts). */
   args: readonly string[];
@@ -60,6 +61,8 @@ async function runCommand(program: ImssfsProgram): Promise<number> {
     return EXIT_USAGE;
   }
   const [first, ...rest] = program.args;
+  // Mount points by these names are ./server and ./info.
+  if (first === 'server') return runServerCommand(rest, program);
   if (first === 'info') return runInfoCommand(rest);
   const line = parseCommandLine(program.args, packageVersion());
   if ('text' in line) {
@@ -67,7 +70,7 @@ async function runCommand(program: ImssfsProgram): Promise<number> {
     return 0;
   }
   const plan = await checkEverything(line, program.tools);
-  return plan.foreground ? serveInForeground(program, plan) : goToBackground(program, plan);
+  return plan.foreground ? serveInForeground(program, plan) : toBackground(program, plan);
 }
 
 /** A mount that nothing speaks against so far. */
@@ -93,7 +96,7 @@ async function checkEverything(line: CommandLine, tools: MountTools): Promise<Mo
   if (line.mountPoint === undefined) {
     throw new UsageError('no mount point is given; write imssfs [options] MOUNTPOINT');
   }
-  const cluster = await clusterOf(await clusterInput(line, settings), systemNetwork());
+  const cluster = await clusterOf(await clusterInput(line, settings, process.env), systemNetwork());
   const runDirectory = makeRunDirectory(runDirectories(uid, process.env), uid);
   const { path, notes } = await checkMountPoint(bytesOf(line.mountPoint), {
     tools,
@@ -197,48 +200,24 @@ async function serveInForeground(program: ImssfsProgram, plan: MountPlan): Promi
   });
 }
 
-async function goToBackground(program: ImssfsProgram, plan: MountPlan): Promise<number> {
-  const log = openLog(plan);
-  let handler: (signal: string) => void = () => undefined;
-  const cancelled = new Promise<string>((resolve) => (handler = resolve));
-  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-  for (const signal of signals) process.on(signal, handler);
-  try {
-    const { config, logLevels, runDirectory } = plan;
-    const lines = await startDaemon({ config, logLevels, runDirectory, logFile: log.path }, log, {
-      entry: program.entry,
-      cancelled,
-    });
-    process.stdout.write(`${lines.join('\n')}\n`);
-    return 0;
-  } finally {
-    for (const signal of signals) process.off(signal, handler);
-  }
-}
-
-function openLog(plan: MountPlan): LogFile {
-  if (plan.logFile !== undefined) return openLogFile(plan.logFile);
-  const uid = process.getuid?.() ?? 0;
-  const user = { uid, home: homeFolder(), runDirectory: plan.runDirectory };
-  return openDefaultLog(
-    logDirectories(user, process.env),
-    logFileName(plan.config.request.mountPoint),
-  );
-}
-
-/** Undefined for a user without HOME whom the system does not know. */
-function homeFolder(): string | undefined {
-  try {
-    return homedir();
-  } catch {
-    return undefined;
-  }
+function toBackground(program: ImssfsProgram, plan: MountPlan): Promise<number> {
+  const { config, logLevels, logFile, runDirectory } = plan;
+  return goToBackground({
+    task: { task: 'mount', config, runDirectory },
+    logLevels,
+    logFile,
+    logName: logFileName(config.request.mountPoint),
+    runDirectory,
+    entry: program.entry,
+    timeoutMs: START_TIMEOUT_MS + (config.cluster?.waitSeconds ?? 0) * 1000,
+  });
 }
 
 /** The detached process: mounts, replies, serves. */
 async function runDaemon(program: ImssfsProgram, channel: DaemonChannel): Promise<number> {
   const { request } = channel;
   process.umask(0o077);
+  if (request.task === 'server') return runServerDaemon(request.plan, channel, program.starters);
   // stderr is the log file: the command opened it, and what Node itself says last lands there as well.
   const logger = jsonLogger(2, request.logLevels);
   const control = processControl(false);

@@ -11,6 +11,7 @@ import { runImssfs } from '../../src/cli/program.ts';
 import type { MountCounts, RunningMount, StartEngine } from '../../src/cli/running-mount.ts';
 import { FsError } from '../../src/errno.ts';
 import type { EngineEnd } from '../../src/fs/engine.ts';
+import { noServers } from './no-servers.ts';
 
 const behaviour = env['FAKE_ENGINE'] ?? 'serve';
 const mark = env['FAKE_MARK'] ?? '/dev/null';
@@ -86,4 +87,12 @@ const tools: MountTools = {
   unmount: () => Promise.resolve(),
 };
 
-exit(await runImssfs({ startEngine, tools, args: commandArguments(), entry: argv[1] ?? '' }));
+exit(
+  await runImssfs({
+    startEngine,
+    starters: noServers,
+    tools,
+    args: commandArguments(),
+    entry: argv[1] ?? '',
+  }),
+);

@@ -12,6 +12,7 @@ import { KernelDevice } from '../../../src/fs/fuse/device.ts';
 import type { FuseConstructor } from '../../../src/fs/native/fuse-native.d.ts';
 import type { Vfs } from '../../../src/fs/vfs.ts';
 import { InvariantError } from '../../../src/invariant.ts';
+import { noServers } from '../../support/no-servers.ts';
 
 const FAULTS: Record<string, () => Error> = {
   'throws-now': () => new RangeError('a fault at once'),
@@ -65,6 +66,7 @@ const startEngine: StartEngine = (config, logger) =>
 process.exit(
   await runImssfs({
     startEngine,
+    starters: noServers,
     tools: systemMounts,
     args: commandArguments(),
     entry: process.argv[1] ?? '',

@@ -44,6 +44,7 @@ function cluster(number: number, written: Written): Promise<ClusterConfig | unde
       metaPort: 5569,
       metaServerCount: undefined,
       node: undefined,
+      nodeGuesses: [],
       secret: { file: undefined, insecure: false },
       waitSeconds: 60,
       blockSizeIsExplicit: false,
@@ -130,6 +131,14 @@ test('of several lines of this machine, --node says which is this node, in every
   const ports = { data: 'node3:1 node3:2', meta: 'node3' };
   t.is((await found(3, { ...ports, node: 'node3:2' })).ownBlocks?.index, 1);
   t.is((await found(3, { ...ports, node: 'node3:2' })).ownMeta?.index, 0);
+});
+
+test('without --node, the name that a launcher gives this node counts if a hostfile has it', async (t) => {
+  const loops = { data: '127.0.0.2 127.0.0.3', meta: '127.0.0.2' };
+  const config = await found(1, { ...loops, nodeGuesses: ['elsewhere', '127.0.0.3'] });
+  t.is(config.ownBlocks?.index, 1);
+  const said = await found(1, { ...loops, nodeGuesses: ['127.0.0.3'], node: '127.0.0.2' });
+  t.is(said.ownBlocks?.index, 0);
 });
 
 const REFUSED: [string, Written, RegExp][] = [
