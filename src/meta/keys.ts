@@ -42,6 +42,8 @@ export const SystemKey = {
   SESSION_HIGH_WATER: 3,
   /** Epoch of the server map. */
   MAP_EPOCH: 4,
+  /** Metadata servers, layout of the root, server map. */
+  CLUSTER: 5,
   /** First number of a transaction over several servers that was never used. */
   TRANSACTION_HIGH_WATER: 16,
   /** Coordinator, number → a transaction of another server that was prepared or applied here. */
