@@ -16,8 +16,12 @@ export interface Identity {
   server: number;
 }
 
-export function newIdentity(server: number): Identity {
-  return { formatVersion: FORMAT_VERSION, clusterId: randomBytes(CLUSTER_ID_BYTES), server };
+/** Of a server of the file system `clusterId`; without one, of a new file system. */
+export function newIdentity(
+  server: number,
+  clusterId: Buffer = randomBytes(CLUSTER_ID_BYTES),
+): Identity {
+  return { formatVersion: FORMAT_VERSION, clusterId, server };
 }
 
 export function encodeIdentity(identity: Identity): Buffer {

@@ -14,11 +14,17 @@ import { DatabaseFile, MetaOpenError } from './database-file.ts';
 import { DatasetUris } from './dataset-uris.ts';
 import { LINK_LIMITS, type LinkLimits, type NamespaceContext } from './directories.ts';
 import { expireSession, once, openSession, unwrap } from './exactly-once.ts';
-import { decodeIdentity, encodeIdentity, FORMAT_VERSION, newIdentity } from './identity.ts';
+import {
+  decodeIdentity,
+  encodeIdentity,
+  FORMAT_VERSION,
+  type Identity,
+  newIdentity,
+} from './identity.ts';
 import type { RoomUse } from './file-room.ts';
 import { InodeNumbers } from './inode-numbers.ts';
 import { SystemKey, systemKey, Table, tableRange } from './keys.ts';
-import { KeyValueError, type KeyValueTransaction } from './kv.ts';
+import { KeyValueError, type KeyValueReader, type KeyValueTransaction } from './kv.ts';
 import { type DatabaseUsage, LmdbKeyValue } from './lmdb-kv.ts';
 import * as namespace from './namespace.ts';
 import { reportData } from './opens.ts';
@@ -63,6 +69,8 @@ export interface LocalMetaOptions {
   logger: Logger;
   /** Number of this metadata server; 0 if absent. */
   server?: number;
+  /** File system of which a new database is; a new one if absent. 16 bytes. */
+  clusterId?: Buffer;
   /** Blocks live in servers that outlast this process: nothing is dropped at open. */
   blocksOutliveUs?: boolean;
   limits?: Partial<LinkLimits>;
@@ -84,8 +92,10 @@ export class LocalMetaStore implements MetaStore {
   readonly shared = false;
   readonly #opened: Opened;
   readonly #database: LmdbKeyValue;
-  readonly #context: NamespaceContext;
   readonly #numbers: InodeNumbers;
+  readonly #context: NamespaceContext & { mapEpoch: number };
+  /** Which server of which file system this is. */
+  readonly identity: Readonly<Identity>;
   /** What serves this database to registered clients uses this. */
   readonly core: MetaCore;
   readonly #reaping: Reaping;
@@ -96,8 +106,9 @@ export class LocalMetaStore implements MetaStore {
   private constructor(opened: Opened, options: LocalMetaOptions, setup: Setup) {
     const { clock, reaper, logger } = options;
     this.#opened = opened;
+    this.identity = setup.identity;
     this.#database = opened.database;
-    this.#numbers = new InodeNumbers(setup.server);
+    this.#numbers = new InodeNumbers(setup.identity.server);
     this.#context = {
       now: () => clock.now(),
       numbers: this.#numbers,
@@ -107,7 +118,7 @@ export class LocalMetaStore implements MetaStore {
       counts: { created: 0 },
       client: undefined,
     };
-    this.core = this.#makeCore(setup.server);
+    this.core = this.#makeCore(setup.identity.server);
     this.#reaping = new Reaping({
       database: opened.database,
       reaper,
@@ -130,7 +141,7 @@ export class LocalMetaStore implements MetaStore {
     try {
       file = DatabaseFile.open(temporary?.file ?? pathText(options.path ?? ''));
       database = LmdbKeyValue.open(file.path);
-      const setup = identify(database, file, options.server ?? 0);
+      const setup = identify(database, file, options);
       const opened = { file, database, temporaryFolder: temporary?.folder };
       const store = new LocalMetaStore(opened, options, setup);
       store.#start(options);
@@ -209,6 +220,21 @@ export class LocalMetaStore implements MetaStore {
   /** Datasets that were dropped when the database was opened, because their blocks went with their process. */
   get droppedAtOpen(): number {
     return this.#droppedAtOpen;
+  }
+
+  /** Datasets made from now on are of this epoch. Whoever keeps the server map keeps it in the database, too. */
+  setMapEpoch(epoch: number): void {
+    this.#context.mapEpoch = epoch;
+  }
+
+  /** Reads what is kept beside the namespace. */
+  readBeside<T>(operation: (kv: KeyValueReader) => Task<T>): T {
+    return runSync(operation(this.#database));
+  }
+
+  /** Changes what is kept beside the namespace, in one transaction. */
+  transactBeside<T>(operation: (kv: KeyValueTransaction) => Task<T>): T {
+    return this.#transact(operation, 'reserve');
   }
 
   statistics(): LocalMetaStatistics {
@@ -380,14 +406,18 @@ export class LocalMetaStore implements MetaStore {
 const ROOT_SERVER = metaServerOf(ROOT_INODE);
 
 interface Setup {
-  server: number;
+  identity: Identity;
   mapEpoch: number;
 }
 
 const FIRST_MAP_EPOCH = 1;
 
 /** Makes sure that the database is ours and of this version; a new one becomes so. */
-function identify(database: LmdbKeyValue, file: DatabaseFile, server: number): Setup {
+function identify(
+  database: LmdbKeyValue,
+  file: DatabaseFile,
+  options: { server?: number; clusterId?: Buffer },
+): Setup {
   const key = systemKey(SystemKey.IDENTITY);
   const bytes = database.get(key);
   if (bytes === undefined) {
@@ -396,11 +426,12 @@ function identify(database: LmdbKeyValue, file: DatabaseFile, server: number): S
     ) {
       throw file.notOurs();
     }
+    const identity = newIdentity(options.server ?? 0, options.clusterId);
     database.transact(function* (kv) {
       yield* putSystemNumber(kv, SystemKey.MAP_EPOCH, FIRST_MAP_EPOCH);
-      yield* wait(kv.put(key, encodeIdentity(newIdentity(server))));
+      yield* wait(kv.put(key, encodeIdentity(identity)));
     });
-    return { server, mapEpoch: FIRST_MAP_EPOCH };
+    return { identity, mapEpoch: FIRST_MAP_EPOCH };
   }
   const identity = decodeIdentity(bytes);
   if (identity === undefined) throw file.notOurs();
@@ -412,7 +443,7 @@ function identify(database: LmdbKeyValue, file: DatabaseFile, server: number): S
     );
   }
   const mapEpoch = runSync(getSystemNumber(database, SystemKey.MAP_EPOCH)) ?? FIRST_MAP_EPOCH;
-  return { server: identity.server, mapEpoch };
+  return { identity, mapEpoch };
 }
 
 /** lmdb takes its path as text. */
