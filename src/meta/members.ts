@@ -54,7 +54,7 @@ export const layoutCodec: Codec<Layout> = struct<Layout>({
   replication: u53(),
 });
 
-const lifeCodec: Codec<BlockLife> = struct<BlockLife>({
+export const lifeCodec: Codec<BlockLife> = struct<BlockLife>({
   host: text,
   ports: array(u53()),
   incarnation: text,
