@@ -18,8 +18,8 @@ const startEngine: StartEngine = async (config, logger) => {
 };
 
 const starters: ServerStarters = {
-  meta: () => Promise.reject(new FailureError('metadata servers cannot be started yet')),
-  blocks: () => Promise.reject(new FailureError('block servers cannot be started yet')),
+  meta: async (...request) => (await import('./meta-server.ts')).startMetaServer(...request),
+  blocks: async (...request) => (await import('./block-server.ts')).startBlockServer(...request),
 };
 
 /** Called by the launcher. */
