@@ -16,6 +16,7 @@ import { failureOf, named } from './server-failure.ts';
 import { ServerShards } from './server-shards.ts';
 import type {
   BlockData,
+  BlockLocation,
   BlockStore,
   BlockUsage,
   DataAttributes,
@@ -245,6 +246,25 @@ export class RemoteBlockStore implements BlockStore {
       sum.datasets += one.datasets;
     }
     return sum;
+  }
+
+  async locate(dataset: Dataset, blocks: readonly BlockIndex[]): Promise<BlockLocation[]> {
+    const shards = await this.#count();
+    const result = blocks.map((): BlockLocation => ({ server: 0, storedBytes: undefined }));
+    const parts = Array.from({ length: shards }, async (_, shard) => {
+      const positions = [...blocks.keys()].filter(
+        (at) => shardOf(dataset.inode, blocks[at] as BlockIndex, shards) === shard,
+      );
+      for (const chunk of chunksOf(positions)) {
+        const wanted = chunk.map((at) => blocks[at] as BlockIndex);
+        const { value } = await this.#callShard(shard, BlockOperation.locate, [dataset, wanted]);
+        for (const [at, position] of chunk.entries()) {
+          result[position] = { server: 0, storedBytes: value[at] };
+        }
+      }
+    });
+    await settleAll(parts);
+    return result;
   }
 
   /** Asks the shard that keeps the dataset's block 0. */

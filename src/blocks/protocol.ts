@@ -279,6 +279,13 @@ export const BlockOperation = {
   discard: change<readonly [DatasetView], { storedDelta: number }>(32, 'discard', [view], stored),
   free: change<readonly [InodeId[]], undefined>(33, 'free', [array(u53<InodeId>())], nothing),
   usage: question<readonly [], BlockUsage>(34, 'usage', [], usage),
+  /** Bytes stored of each block; null for one that may have been lost. */
+  locate: question<readonly [Dataset, BlockIndex[]], (number | undefined)[]>(
+    35,
+    'locate',
+    [dataset, array(u53<BlockIndex>())],
+    array(optional(u53())),
+  ),
 } as const;
 
 /** Failures of block servers beside FsError. */

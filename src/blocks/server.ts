@@ -145,6 +145,11 @@ export class BlockService {
         return undefined;
       }),
       row(BlockOperation.usage, () => ({ value: store.usage() })),
+      row(BlockOperation.locate, ([dataset, blocks]) => {
+        if (blocks.length > MOST_PER_MESSAGE) throw new FsError('EINVAL', 'too many blocks');
+        for (const block of blocks) this.#requireOwn(dataset, block);
+        return { value: store.locate(dataset, blocks).map(({ storedBytes }) => storedBytes) };
+      }),
     ];
   }
 

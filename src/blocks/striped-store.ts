@@ -13,6 +13,7 @@ import { BlockLocations } from './block-locations.ts';
 import { homeOf, placeOf, placeOfStranger } from './placement.ts';
 import type {
   BlockData,
+  BlockLocation,
   BlockStore,
   BlockUsage,
   DataAttributes,
@@ -256,6 +257,40 @@ export class StripedBlockStore implements BlockStore {
       sum.datasets += one.datasets;
     }
     return sum;
+  }
+
+  locate(dataset: Dataset, blocks: readonly BlockIndex[]): MaybePromise<BlockLocation[]> {
+    return runTask(this.#locate(dataset, blocks));
+  }
+
+  *#locate(dataset: Dataset, blocks: readonly BlockIndex[]): Task<BlockLocation[]> {
+    const servers = yield* this.#serversOf(dataset, blocks);
+    const result = servers.map((server): BlockLocation => {
+      return { server, storedBytes: server === undefined ? 0 : undefined };
+    });
+    for (const [number, member] of this.#members.entries()) {
+      const positions = [...servers.keys()].filter((at) => servers[at] === number);
+      if (positions.length === 0) continue;
+      const wanted = positions.map((at) => blocks[at] as BlockIndex);
+      try {
+        const found = yield* wait(member.locate(dataset, wanted));
+        for (const [at, position] of positions.entries()) {
+          result[position] = { server: number, storedBytes: found[at]?.storedBytes };
+        }
+      } catch (error) {
+        // Where its blocks are is known without it.
+        if (!(error instanceof FsError)) throw error;
+      }
+    }
+    return result;
+  }
+
+  *#serversOf(dataset: Dataset, blocks: readonly BlockIndex[]): Task<(number | undefined)[]> {
+    const places = blocks.map((block) => placeOf(dataset, block, this.#members.length));
+    const claimed = blocks.filter((_, at) => places[at] === undefined);
+    if (claimed.length === 0) return places;
+    const found = yield* wait(this.#locator.locate(dataset.inode, claimed));
+    return places.map((place, at) => place ?? found[claimed.indexOf(blocks[at] as BlockIndex)]);
   }
 
   /**
