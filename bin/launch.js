@@ -12,7 +12,11 @@ const url = require('url');
 /** The same as `engines` in package.json. */
 const NEEDED_MAJOR = 20;
 const NEEDED_MINOR = 19;
-const MODULES = { imssfs: 'imssfs.js', 'umount-imss': 'umount.js' };
+const MODULES = {
+  imssfs: 'imssfs.js',
+  'umount-imss': 'umount.js',
+  'mount.imss': 'mount-helper.js',
+};
 
 function fail(command, message) {
   fs.writeSync(2, command + ': ' + message + '\n');

@@ -17,6 +17,8 @@ export interface BackgroundRequest {
   /** Script that the daemon is started from. */
   entry: string;
   timeoutMs: number;
+  /** Print nothing when it is ready. */
+  quiet: boolean;
 }
 
 /** Resolves to the exit code when the daemon is ready; what it said has been printed. Rejects with its failure. */
@@ -31,7 +33,7 @@ export async function goToBackground(request: BackgroundRequest): Promise<number
     const daemon: DaemonRequest = { ...task, logLevels, logFile: log.path };
     const onNote = (line: string): void => void process.stderr.write(`imssfs: ${oneLine(line)}\n`);
     const lines = await startDaemon(daemon, log, { entry, cancelled, timeoutMs, onNote });
-    process.stdout.write(`${lines.join('\n')}\n`);
+    if (!request.quiet) process.stdout.write(`${lines.join('\n')}\n`);
     return 0;
   } finally {
     for (const signal of signals) process.off(signal, handler);

@@ -22,16 +22,12 @@ const starters: ServerStarters = {
   blocks: async (...request) => (await import('./block-server.ts')).startBlockServer(...request),
 };
 
+/** Runs the command with these arguments; a daemon is started from the script `entry`. */
+export function mountWith(args: readonly string[], entry: string): Promise<number> {
+  return runImssfs({ startEngine, starters, tools: systemMounts, args, entry });
+}
+
 /** Called by the launcher. */
 export async function main(): Promise<void> {
-  const entry = process.argv[1] ?? '';
-  process.exit(
-    await runImssfs({
-      startEngine,
-      starters,
-      tools: systemMounts,
-      args: commandArguments(),
-      entry,
-    }),
-  );
+  process.exit(await mountWith(commandArguments(), process.argv[1] ?? ''));
 }

@@ -4,6 +4,7 @@
  */
 import type { MountRequest } from '../fs/engine.ts';
 import { UsageError } from './errors.ts';
+import { splitOptions } from './mount-settings.ts';
 
 /** What `-o` says, with the defaults for what it does not say. */
 export interface MountOptions extends Omit<MountRequest, 'mountPoint'> {
@@ -34,7 +35,7 @@ const IMPLIED = new Set([
 /** Words that fstab(5) and its tools use and that mean nothing to the file system itself. */
 const FSTAB_WORDS = new Set([
   'defaults', 'auto', 'noauto', 'user', 'nouser', 'users', 'nousers', 'owner', 'noowner', 'group', 'nogroup',
-  '_netdev', 'nofail',
+  '_netdev', 'nofail', 'sloppy', 'loud', 'silent',
 ]);
 
 /** Flags of ours and of FUSE. */
@@ -92,17 +93,18 @@ export function parseMountOptions(
     allowNonEmpty: false,
   };
   const generic = new Map<readonly string[], string>();
-  for (const word of args.flatMap(splitOptions)) applyOption(options, generic, word);
+  const words = args.flatMap(splitOptions);
+  const sloppy = words.includes('sloppy');
+  for (const word of words) {
+    try {
+      applyOption(options, generic, word);
+    } catch (error) {
+      // mount -s: what one file system alone knows is no error for another.
+      if (!(sloppy && error instanceof UnknownOption)) throw error;
+    }
+  }
   options.genericOptions = [...generic.values()].filter((name) => !IMPLIED.has(name));
   return options;
-}
-
-/** Splits at commas; `\,` is a comma inside a value, as in fstab(5) of libfuse. Empty words are dropped. */
-function splitOptions(argument: string): string[] {
-  return argument
-    .split(/(?<!\\),/)
-    .map((word) => word.replaceAll('\\,', ',').trim())
-    .filter((word) => word !== '');
 }
 
 function applyOption(
@@ -133,8 +135,15 @@ function applyOption(
   }
 }
 
-function unknownOption(name: string): UsageError {
-  return new UsageError(
+class UnknownOption extends UsageError {}
+
+function unknownOption(name: string): UnknownOption {
+  if (name === 'remount') {
+    return new UnknownOption(
+      'imssfs cannot remount (-o); unmount and mount again, or let the kernel alone do it: mount -i -o remount,...',
+    );
+  }
+  return new UnknownOption(
     `unknown mount option "${name}" (-o); leave it out, imssfs --help lists those that it takes`,
   );
 }

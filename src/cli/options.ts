@@ -5,6 +5,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { DEFAULTS, type RawSettings } from '../config.ts';
 import { MOUNT_OPTION_NAMES } from './mount-options.ts';
+import { type FoundSetting, partSettings, settingWords } from './mount-settings.ts';
 import { UsageError, oneLine } from './errors.ts';
 
 /** One option. */
@@ -50,7 +51,7 @@ export const OPTION_TABLE: readonly OptionRow[] = [
   {
     flags: '-o, --options <list>',
     group: MOUNT,
-    help: `mount options as for mount(8), comma-separated, repeatable: ${MOUNT_OPTION_NAMES.join(', ')}; words for fstab alone (noauto, nofail, x-*, ...) are ignored`,
+    help: `mount options as for mount(8), comma-separated, repeatable: ${MOUNT_OPTION_NAMES.join(', ')}; words for fstab alone (noauto, nofail, x-*, ...) are ignored; the long options below are taken as well, such as block_size=4MiB`,
     defaultText: 'default_permissions, and with the kernel engine as root allow_other',
     repeatable: true,
   },
@@ -168,6 +169,11 @@ export const OPTION_TABLE: readonly OptionRow[] = [
     help: 'stay in the foreground, with readable logs on stderr; Ctrl-C unmounts',
   },
   {
+    flags: '-q, --quiet',
+    group: DAEMON,
+    help: 'print nothing when it is mounted',
+  },
+  {
     flags: '--log-level <level>',
     group: DAEMON,
     help: 'trace, debug, info, warn, error, fatal or silent; for one component too: info,meta=debug',
@@ -220,7 +226,10 @@ Mounts an in-memory file system, for example: imssfs -S 10G /mnt/imss
 /** What was written on the command line, every text one character per byte (see bytes-path.ts). */
 export interface CommandLine extends RawSettings {
   mountPoint: string | undefined;
+  /** What stands before MOUNTPOINT; see mount-source.ts. */
+  source?: string | undefined;
   options: string[];
+  quiet?: boolean;
   metadataFile?: string;
   hostfile?: string;
   metaHostfile?: string;
@@ -242,6 +251,10 @@ export interface Answer {
 /** The commander definition; exported for documentation and tests. */
 export function imssfsCommand(version: string): Command {
   const command = new Command('imssfs')
+    .argument(
+      '[SOURCE]',
+      'what to mount, as in fstab: imss://directory, METADATA_HOST[,...]:/directory, or a file of options, one a line',
+    )
     .argument('[MOUNTPOINT]', 'where to mount: an existing directory')
     .description(INTRODUCTION)
     .addHelpText('after', FOOTER)
@@ -263,6 +276,8 @@ export function imssfsCommand(version: string): Command {
     .version(version, VERSION_FLAGS, 'show the version');
 }
 
+const SETTING_WORDS = settingWords(OPTION_TABLE.map((row) => row.flags));
+
 /** Parses the arguments of `imssfs`. Throws {@link UsageError}. */
 export function parseCommandLine(args: readonly string[], version: string): CommandLine | Answer {
   const command = imssfsCommand(version);
@@ -275,20 +290,40 @@ export function parseCommandLine(args: readonly string[], version: string): Comm
       `-s ${s} and -S ${values.capacity} contradict each other; give one of them`,
     );
   }
-  const positional = command.args[0];
-  if (
-    positional !== undefined &&
-    values.mountPoint !== undefined &&
-    positional !== values.mountPoint
-  ) {
+  const { settings, options } = partSettings(values.options ?? [], SETTING_WORDS);
+  const line: CommandLine = { ...rest, ...positionals(command.args, values.mountPoint), options };
+  if (s !== undefined) line.capacity = s;
+  addSettings(line, settings);
+  return line;
+}
+
+/** One word is the mount point; of two, the first is the source. */
+function positionals(
+  words: readonly string[],
+  given: string | undefined,
+): Pick<CommandLine, 'mountPoint' | 'source'> {
+  const mountPoint = words.at(-1);
+  if (mountPoint !== undefined && given !== undefined && mountPoint !== given) {
     throw new UsageError('two different mount points are given; leave out -l or MOUNTPOINT');
   }
   return {
-    ...rest,
-    capacity: values.capacity ?? s,
-    mountPoint: values.mountPoint ?? positional,
-    options: values.options ?? [],
+    mountPoint: given ?? mountPoint,
+    ...(words.length > 1 && { source: words[0] }),
   };
+}
+
+/** Settings among the mount options count as their flags do. Throws {@link UsageError} for two that differ. */
+export function addSettings(line: CommandLine, settings: readonly FoundSetting[]): void {
+  const values = line as unknown as Record<string, unknown>;
+  for (const { word, value } of settings) {
+    const before = values[word.key];
+    if (before !== undefined && before !== value) {
+      throw new UsageError(
+        `mount option ${word.name} (-o) says something else than before; give it once`,
+      );
+    }
+    values[word.key] = value;
+  }
 }
 
 /** Parses into `command`; returns what to print if that is all there is to do. Throws {@link UsageError}. */

@@ -18,10 +18,12 @@ import type { ClusterConfig } from './cluster-config.ts';
 import { clusterOf } from './cluster-hosts.ts';
 import { INSECURE_NOTE, absoluteFile, clusterInput } from './cluster-options.ts';
 import { type DaemonChannel, START_TIMEOUT_MS, daemonChannel, errorReply } from './daemon.ts';
+import { runInstallCommand } from './helper-install.ts';
 import {
   type LogLevels, jsonLogger, logFileName, openLogFile, parseLogLevels, readableLogger,
 } from './logging.ts'; // prettier-ignore
 import { type MountOptions, parseMountOptions } from './mount-options.ts';
+import { applySource } from './mount-source.ts';
 import { type Needed, checkMountPoint } from './mount-point.ts';
 import type { MountTools } from './mount-tools.ts';
 import { type CommandLine, SHORT_USAGE, parseCommandLine } from './options.ts';
@@ -64,12 +66,13 @@ async function runCommand(program: ImssfsProgram): Promise<number> {
   // Mount points by these names are ./server and ./info.
   if (first === 'server') return runServerCommand(rest, program);
   if (first === 'info') return runInfoCommand(rest);
+  if (first === 'install-mount-helper') return runInstallCommand(rest);
   const line = parseCommandLine(program.args, packageVersion());
   if ('text' in line) {
     process.stdout.write(line.text);
     return 0;
   }
-  const plan = await checkEverything(line, program.tools);
+  const plan = await checkEverything(applySource(line), program.tools);
   return plan.foreground ? serveInForeground(program, plan) : toBackground(program, plan);
 }
 
@@ -77,6 +80,7 @@ async function runCommand(program: ImssfsProgram): Promise<number> {
 interface MountPlan {
   config: MountConfig;
   foreground: boolean;
+  quiet: boolean;
   logLevels: LogLevels;
   /** `--log-file`, absolute. */
   logFile: string | undefined;
@@ -114,6 +118,7 @@ async function checkEverything(line: CommandLine, tools: MountTools): Promise<Mo
   return {
     config: { settings, request, metadataFile, cluster, debugFuse },
     foreground: line.foreground === true,
+    quiet: line.quiet === true,
     logLevels,
     logFile,
     runDirectory,
@@ -196,7 +201,9 @@ async function serveInForeground(program: ImssfsProgram, plan: MountPlan): Promi
     startEngine: program.startEngine,
     tools: program.tools,
     control: processControl(true),
-    onReady: (lines) => process.stdout.write(`${lines.join('\n')}\n`),
+    onReady: (lines) => {
+      if (!plan.quiet) process.stdout.write(`${lines.join('\n')}\n`);
+    },
   });
 }
 
@@ -209,6 +216,7 @@ function toBackground(program: ImssfsProgram, plan: MountPlan): Promise<number> 
     logName: logFileName(config.request.mountPoint),
     runDirectory,
     entry: program.entry,
+    quiet: plan.quiet,
     timeoutMs: START_TIMEOUT_MS + (config.cluster?.waitSeconds ?? 0) * 1000,
   });
 }

@@ -47,7 +47,8 @@ export async function runServerCommand(
     const task: DaemonTask = { task: 'server', plan };
     const logName = `server-${plan.kind}-${plan.config.port}.log`;
     const { entry } = program;
-    return goToBackground({ task, logLevels, logFile, logName, runDirectory, entry, timeoutMs });
+    const where = { logLevels, logFile, logName, runDirectory };
+    return goToBackground({ task, ...where, entry, timeoutMs, quiet: false });
   }
   const file = logFile === undefined ? undefined : openLogFile(logFile);
   const logger = file === undefined ? readableLogger(logLevels) : jsonLogger(file.fd, logLevels);

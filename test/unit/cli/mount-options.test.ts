@@ -55,7 +55,7 @@ for (const [word, message] of [
   ['bogus', /unknown mount option "bogus" \(-o\)/],
   ['ro,uid=1000', /unknown mount option "uid"/],
   ['allow_root', /unknown mount option "allow_root"/],
-  ['remount', /unknown mount option "remount"/],
+  ['remount', /cannot remount \(-o\); unmount and mount again/],
   ['ro=1', /unknown mount option "ro"/],
   ['fsname', /mount option fsname needs a value; write fsname=VALUE/],
   ['fsname=', /mount option fsname is empty/],
@@ -67,3 +67,8 @@ for (const [word, message] of [
     t.throws(() => parse(word), { instanceOf: UsageError, message });
   });
 }
+
+test('unknown options are ignored after sloppy, wherever it stands, and other errors are not', (t) => {
+  t.true(parse('bogus,sloppy,ro').readOnly);
+  t.throws(() => parse('sloppy,fsname='), { instanceOf: UsageError, message: /fsname is empty/ });
+});

@@ -50,7 +50,7 @@ test('MOUNTPOINT and -l are the same, and contradict each other when they differ
 });
 
 test('-o may be repeated', (t) => {
-  t.deepEqual(parse('-o ro -o noatime,nosuid /m').options, ['ro', 'noatime,nosuid']);
+  t.deepEqual(parse('-o ro -o noatime,nosuid /m').options, ['ro', 'noatime', 'nosuid']);
   t.deepEqual(parse('/m').options, []);
 });
 
@@ -58,7 +58,14 @@ for (const [text, message] of [
   ['--polcy RR /m', /^unknown option '--polcy'; did you mean --policy\?$/],
   ['-z /m', /^unknown option '-z'; see imssfs --help$/],
   ['/m -b', /^option '-b, --block-size <size>' argument missing; see imssfs --help$/],
-  ['/m /n', /^too many arguments.*; see imssfs --help$/],
+  ['/l /m /n', /^too many arguments.*; see imssfs --help$/],
+  ['-l /m s /n', /^two different mount points are given; leave out -l or MOUNTPOINT$/],
+  [
+    '-S 1G -o capacity=2G /m',
+    /^mount option capacity \(-o\) says something else than before; give it once$/,
+  ],
+  ['-o block_size /m', /^mount option block_size needs a value; write block_size=VALUE$/],
+  ['-o insecure=1 /m', /^mount option insecure takes no value; write insecure alone$/],
 ] as const) {
   test(`"imssfs ${text}" is a usage error of one line`, (t) => {
     t.throws(() => parse(text), { instanceOf: UsageError, message });
@@ -79,7 +86,10 @@ test('help shows each option of the table, its group and its default', (t) => {
 
 test('-H is help, -h is the hostfile, -V is the version', (t) => {
   const help = parseCommandLine(['-H'], '1.2.3');
-  t.regex('text' in help ? help.text : '', /^Usage: imssfs \[options\] \[MOUNTPOINT\]\n/);
+  t.regex(
+    'text' in help ? help.text : '',
+    /^Usage: imssfs \[options\] \[SOURCE\] \[MOUNTPOINT\]\n/,
+  );
   t.deepEqual(parseCommandLine(['-V'], '1.2.3'), { text: '1.2.3\n' });
   t.is(parse('-h nodes /m').hostfile, 'nodes');
 });
@@ -88,4 +98,24 @@ test('no two options share a flag', (t) => {
   const flags = imssfsCommand('1').options.flatMap((option) => [option.short, option.long]);
   const given = [...flags, '-H', '--help'].filter((flag) => flag !== undefined);
   t.is(new Set(given).size, given.length);
+});
+
+test('of two words the first is the source', (t) => {
+  t.like(parse('imss://a /m'), { source: 'imss://a', mountPoint: '/m' });
+  t.is(parse('/m').source, undefined);
+});
+
+test('settings among the mount options count as their flags do', (t) => {
+  const line = parse(
+    '-o ro,block_size=4MiB,size=1G,insecure,log-file=/l -o meta_hosts=a\\,b,noatime /m',
+  );
+  t.deepEqual(line.options, ['ro', 'noatime']);
+  t.like(line, {
+    blockSize: '4MiB',
+    capacity: '1G',
+    insecure: true,
+    logFile: '/l',
+    metaHosts: 'a,b',
+  });
+  t.is(parse('-S 1G -o capacity=1G /m').capacity, '1G');
 });
