@@ -87,7 +87,7 @@ export class FileData {
       const level = levelOf(shared) === 'write' ? 'write' : 'read';
       const record = yield* wait(this.#meta.openInode(inode, level));
       requireRegular(record);
-      return yield* this.#describe(record, level);
+      return this.#describe(record, level, yield* this.#innerOf(record));
     } catch (error) {
       this.#abandon(inode, writes);
       throw error;
@@ -102,11 +102,11 @@ export class FileData {
     return file;
   }
 
-  /** Opens a file that this mount has just made, as `create` has registered it. */
-  *adopt(record: InodeRecord, writes: boolean): Task<Opened> {
+  /** Opens a file that this mount has just made, as `create` has registered it: it has no block 0 yet. */
+  adopt(record: InodeRecord, writes: boolean): Opened {
     this.handles.enter(record.inode, writes);
     try {
-      const file = yield* this.#describe(record, writes ? 'write' : 'read');
+      const file = this.#describe(record, writes ? 'write' : 'read', undefined);
       return this.#opened(file, writes);
     } catch (error) {
       this.#abandon(record.inode, writes);
@@ -123,8 +123,11 @@ export class FileData {
   }
 
   /** What an opener has learnt, put together with what is known of the file. */
-  *#describe(record: InodeRecord, level: 'read' | 'write'): Task<OpenFile> {
-    const inner = yield* this.#innerOf(record);
+  #describe(
+    record: InodeRecord,
+    level: 'read' | 'write',
+    inner: DataAttributes | undefined,
+  ): OpenFile {
     const shared = this.handles.shared(record.inode);
     const before = shared.file;
     if (before === undefined) {

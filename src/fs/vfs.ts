@@ -124,7 +124,7 @@ export class Vfs {
       const opened = yield* this.open(existing.inode, mode);
       return { inode: existing.inode, stat: yield* this.getattr(existing.inode), ...opened };
     }
-    const opened = yield* this.#data.adopt(record, mode.write);
+    const opened = this.#data.adopt(record, mode.write);
     this.references.addHandle(record.inode);
     return { inode: record.inode, stat: mergeStat(record, undefined), ...opened };
   }
