@@ -1,0 +1,75 @@
+import test from 'ava';
+import { type Note, Notes } from '../../../src/fs/notes.ts';
+import { runSync, runTask } from '../../../src/task.ts';
+
+/** Notes to a store that answers when it is told to. */
+function slow(): { notes: Notes; sent: Note[]; answer: (error?: Error) => void } {
+  const sent: Note[] = [];
+  const waiting: ((error?: Error) => void)[] = [];
+  const notes = new Notes(async (note) => {
+    sent.push(note);
+    await new Promise<void>((resolve, reject) => {
+      waiting.push((error) => {
+        if (error === undefined) resolve();
+        else reject(error);
+      });
+    });
+  });
+  return { notes, sent, answer: (error) => waiting.shift()?.(error) };
+}
+
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test('a store in this process has heard of a write when add returns', (t) => {
+  const sent: Note[] = [];
+  const notes = new Notes((note) => {
+    sent.push(note);
+  });
+  notes.add({ endBytes: 3, storedDelta: 1 });
+  t.deepEqual(sent, [{ endBytes: 3, storedDelta: 1 }]);
+  t.false(notes.pending);
+  runSync(notes.settle());
+});
+
+test('what a store in this process fails with is thrown by add', (t) => {
+  const notes = new Notes(() => {
+    throw new Error('full');
+  });
+  t.throws(
+    () => {
+      notes.add({ endBytes: 1, storedDelta: 1 });
+    },
+    { message: 'full' },
+  );
+  t.false(notes.pending);
+});
+
+test('notes that wait become one: the farthest end, the sum of what is stored', async (t) => {
+  const { notes, sent, answer } = slow();
+  notes.add({ endBytes: 10, storedDelta: 10 });
+  notes.add({ endBytes: 30, storedDelta: 5 });
+  notes.add({ endBytes: 20, storedDelta: -2 });
+  t.is(sent.length, 1);
+  const settled = runTask(notes.settle());
+  answer();
+  await turn();
+  t.deepEqual(sent[1], { endBytes: 30, storedDelta: 3 });
+  t.true(notes.pending);
+  answer();
+  await settled;
+  t.false(notes.pending);
+  t.is(sent.length, 2);
+});
+
+test('a failure waits for settle, is thrown once, and keeps no later note back', async (t) => {
+  const { notes, sent, answer } = slow();
+  notes.add({ endBytes: 1, storedDelta: 1 });
+  notes.add({ endBytes: 2, storedDelta: 1 });
+  answer(new Error('first'));
+  await turn();
+  t.is(sent.length, 2);
+  answer(new Error('second'));
+  await runTask(notes.pause());
+  t.throws(() => runSync(notes.settle()), { message: 'first' });
+  t.notThrows(() => runSync(notes.settle()));
+});

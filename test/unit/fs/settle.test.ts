@@ -1,0 +1,64 @@
+import test from 'ava';
+import { settleAll, waitToTheEnd } from '../../../src/fs/settle.ts';
+import { runSync, runTask } from '../../../src/task.ts';
+
+const later = <T>(value: T): Promise<T> =>
+  new Promise((resolve) => {
+    setImmediate(() => {
+      resolve(value);
+    });
+  });
+
+test('answers that come at once are not waited for, and not kept', (t) => {
+  const keep = (): number => t.fail() as never;
+  const outcomes = runSync(settleAll([() => 1, () => 2], keep));
+  t.deepEqual(
+    outcomes.map((outcome) => outcome.status === 'fulfilled' && outcome.value),
+    [1, 2],
+  );
+});
+
+test('beside an answer that takes time, those at hand are made to last', async (t) => {
+  const outcomes = await runTask(settleAll<number>([() => 1, () => later(2)], (n) => n * 10));
+  t.deepEqual(outcomes, [
+    { status: 'fulfilled', value: 10 },
+    { status: 'fulfilled', value: 2 },
+  ]);
+});
+
+test('no call is started after one that failed at once; the others are waited for', async (t) => {
+  let started = 0;
+  const outcomes = await runTask(
+    settleAll<number>([
+      () => later(++started),
+      () => {
+        started++;
+        throw new Error('full');
+      },
+      () => ++started,
+    ]),
+  );
+  t.is(started, 2);
+  t.deepEqual(
+    outcomes.map(({ status }) => status),
+    ['fulfilled', 'rejected'],
+  );
+});
+
+test('an abort is thrown only after the call has ended', async (t) => {
+  const abort = new AbortController();
+  let end = (): void => undefined;
+  const call = new Promise<void>((resolve) => {
+    end = resolve;
+  });
+  let isDone = false;
+  const waiting = Promise.resolve(runTask(waitToTheEnd(call), () => abort.signal)).finally(
+    () => (isDone = true),
+  );
+  const failed = t.throwsAsync(waiting, { message: 'interrupted' });
+  abort.abort(new Error('interrupted'));
+  await later(undefined);
+  t.false(isDone);
+  end();
+  await failed;
+});
