@@ -70,6 +70,13 @@ test('a failure waits for settle, is thrown once, and keeps no later note back',
   t.is(sent.length, 2);
   answer(new Error('second'));
   await runTask(notes.pause());
-  t.throws(() => runSync(notes.settle()), { message: 'first' });
-  t.notThrows(() => runSync(notes.settle()));
+  t.throws(
+    () => {
+      runSync(notes.settle());
+    },
+    { message: 'first' },
+  );
+  t.notThrows(() => {
+    runSync(notes.settle());
+  });
 });

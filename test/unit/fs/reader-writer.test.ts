@@ -1,0 +1,61 @@
+import test from 'ava';
+import { FsError } from '../../../src/errno.ts';
+import { HandleTable } from '../../../src/fs/handles.ts';
+import { readRange } from '../../../src/fs/reader.ts';
+import { writeBlocks } from '../../../src/fs/writer.ts';
+import type { InodeId } from '../../../src/ids.ts';
+import { runSync, runTask } from '../../../src/task.ts';
+import { replacing } from '../../support/stores.ts';
+import { make } from '../blocks/fixtures.ts';
+
+const BLOCK = 4096;
+
+test('a write over several blocks reads back as one range', (t) => {
+  const { store, view } = make({ blockSizeBytes: BLOCK });
+  const bytes = Buffer.from('abcd'.repeat(3000));
+  const written = runSync(writeBlocks(store, view, 100, { bytes }));
+  t.deepEqual(written, { length: 12_000, storedDelta: 12_100 });
+  const { slices } = runSync(readRange(store, view, { offset: 100, length: 12_000 }));
+  t.true(Buffer.concat(slices).equals(bytes));
+});
+
+test('of a write into a store that fills, what lies before the first gap counts', (t) => {
+  const { store, view } = make({ blockSizeBytes: BLOCK });
+  const full = replacing(store, 'writeBlock', (write) => (to, block, offset, payload) => {
+    if (block === 3) throw new FsError('ENOSPC');
+    return write(to, block, offset, payload);
+  });
+  const bytes = Buffer.alloc(4 * BLOCK, 1);
+  t.is(runSync(writeBlocks(full, view, 0, { bytes })).length, 2 * BLOCK);
+  t.throws(() => runSync(writeBlocks(full, view, 2 * BLOCK, { bytes })), { message: /ENOSPC/ });
+});
+
+test('a server that fails takes the whole write with it, and a read gives its parts back', async (t) => {
+  const { store, view } = make({ blockSizeBytes: BLOCK });
+  let released = 0;
+  const broken = replacing(store, 'writeBlock', () => () => {
+    throw new FsError('EIO');
+  });
+  const bytes = Buffer.alloc(2 * BLOCK, 1);
+  t.throws(() => runSync(writeBlocks(broken, view, 0, { bytes })), { message: /EIO/ });
+  const reading = replacing(store, 'readBlock', (read) => (from, block, range) => {
+    if (block === 2) return Promise.reject(new FsError('EIO')) as never;
+    return { ...read(from, block, range), release: () => released++ };
+  });
+  const range = { offset: 0, length: 3 * BLOCK };
+  await t.throwsAsync(async () => runTask(readRange(reading, view, range)), { message: /EIO/ });
+  t.is(released, 2);
+});
+
+test('the level of a file is that of its most demanding user, and the last one takes it along', (t) => {
+  const handles = new HandleTable();
+  const inode = 5 as InodeId;
+  handles.enter(inode, false);
+  handles.enter(inode, true);
+  t.is(handles.leave(inode, false), 'write');
+  handles.enter(inode, false);
+  t.is(handles.leave(inode, true), 'read');
+  t.is(handles.useCounts().openFiles, 1);
+  t.is(handles.leave(inode, false), 'none');
+  t.is(handles.useCounts().openFiles, 0);
+});
