@@ -15,7 +15,7 @@ import {
   statFor,
   viewOf,
   writeBytes,
-} from '../support/block-suite.ts';
+} from '../support/block-datasets.ts';
 import { startServerProcess } from '../support/block-server-process.ts';
 import { connectTo, startBlockServer } from '../support/block-servers.ts';
 import { FaultyProxy } from '../support/faulty-proxy.ts';

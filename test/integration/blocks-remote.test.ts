@@ -1,6 +1,7 @@
 /** The suite of all block stores, on servers behind loopback sockets. */
 import { StripedBlockStore } from '../../src/blocks/striped-store.ts';
-import { declareBlockSuite, makeLocator, type OpenStore } from '../support/block-suite.ts';
+import { makeLocator } from '../support/block-datasets.ts';
+import { declareBlockSuite, type OpenStore } from '../support/block-suite.ts';
 import { connectTo, startBlockServer, type TestServerOptions } from '../support/block-servers.ts';
 
 async function openRemote(options: TestServerOptions): Promise<OpenStore> {

@@ -6,7 +6,7 @@ import { TransferBuffers } from '../../src/blocks/transfer-buffers.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { Address } from '../../src/net/call.ts';
 import { randomId } from '../../src/net/handshake.ts';
-import { MIB } from './block-suite.ts';
+import { MIB } from './block-datasets.ts';
 
 export const SECRET = randomBytes(32);
 export const CLUSTER = 'c'.repeat(32);

@@ -2,12 +2,8 @@
 import { MemoryBlockStore } from '../../../src/blocks/memory-store.ts';
 import { StripedBlockStore } from '../../../src/blocks/striped-store.ts';
 import { SystemClock } from '../../../src/clock.ts';
-import {
-  declareBlockSuite,
-  makeLocator,
-  MIB,
-  type SuiteOptions,
-} from '../../support/block-suite.ts';
+import { makeLocator, MIB } from '../../support/block-datasets.ts';
+import { declareBlockSuite, type SuiteOptions } from '../../support/block-suite.ts';
 
 function makeMemory({ capacityBytes, bornEpoch }: SuiteOptions): MemoryBlockStore {
   const clock = new SystemClock();

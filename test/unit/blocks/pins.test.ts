@@ -7,7 +7,7 @@ import type { DatasetView } from '../../../src/blocks/store.ts';
 import { ManualClock } from '../../../src/clock.ts';
 import { FsError } from '../../../src/errno.ts';
 import type { BlockIndex } from '../../../src/ids.ts';
-import { MIB, datasetOf, viewOf } from '../../support/block-suite.ts';
+import { MIB, datasetOf, viewOf } from '../../support/block-datasets.ts';
 
 const BLOCK = 4096;
 const ONE = 1 as BlockIndex;

@@ -10,7 +10,7 @@ import type { BlockIndex, InodeId } from '../../../src/ids.ts';
 import type { Codec } from '../../../src/net/codec.ts';
 import { ProtocolError } from '../../../src/net/errors.ts';
 import { type AnyOperation, OPERATION_CODES } from '../../../src/net/operation.ts';
-import { datasetOf, statFor, viewOf } from '../../support/block-suite.ts';
+import { datasetOf, statFor, viewOf } from '../../support/block-datasets.ts';
 
 const TIME = { seconds: -5, nanoseconds: 999_999_999 };
 const ATTRIBUTES: DataAttributes = {

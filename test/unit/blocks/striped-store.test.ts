@@ -20,7 +20,7 @@ import {
   statFor,
   viewOf,
   writeBytes,
-} from '../../support/block-suite.ts';
+} from '../../support/block-datasets.ts';
 import { replacing } from '../../support/stores.ts';
 
 const BLOCK = 4096;
