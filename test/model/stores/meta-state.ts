@@ -23,7 +23,7 @@ import { KINDS, NAMES, TARGET } from './meta-operations.ts';
 const FILE_TYPE_MASK = 0o170000;
 
 /** A record without what only a directory's has besides. */
-type StoredRecord = Omit<StoredInode, 'directory'>;
+type StoredRecord = Omit<StoredInode, 'directory' | 'hasWriters'>;
 
 type Lines = Record<string, string>;
 

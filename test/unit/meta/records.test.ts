@@ -42,6 +42,7 @@ const NEW_FILE: StoredInode = {
   target: undefined,
   parent: 0,
   directory: undefined,
+  hasWriters: false,
 };
 const HEAD = 'a481 01000000 e8030000 d0070000 00000000 0100000000000000 02000000';
 const PLACEMENT = '02 02 0000100000000000 0300000000000000 0300 612f62';
