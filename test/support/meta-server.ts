@@ -1,4 +1,4 @@
-/** A metadata server in this process, on a loopback port of its own, and clients that count their frames. */
+/** A metadata server in this process, on a loopback port of its own, and clients of it. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +11,8 @@ import { type LocalMetaOptions, LocalMetaStore } from '../../src/meta/local.ts';
 import { META_FAILURES } from '../../src/meta/protocol.ts';
 import { MetaService } from '../../src/meta/server.ts';
 import { Sessions } from '../../src/meta/sessions.ts';
-import type { Address, Call } from '../../src/net/call.ts';
+import type { Address } from '../../src/net/call.ts';
+import type { HandlerTable } from '../../src/net/handler.ts';
 import { randomId } from '../../src/net/handshake.ts';
 import { Peer } from '../../src/net/peer.ts';
 import { RpcServer } from '../../src/net/server.ts';
@@ -21,6 +22,8 @@ export interface ServedMeta {
   readonly store: LocalMetaStore;
   readonly sessions: Sessions;
   readonly rpc: RpcServer;
+  /** Names of the operations of all requests so far, pings left out. */
+  readonly requests: string[];
   close(): Promise<void>;
 }
 
@@ -54,8 +57,9 @@ export async function serveMeta(options: ServedMetaOptions): Promise<ServedMeta>
     ...(options.leaseMs === undefined ? {} : { leaseMs: options.leaseMs }),
   });
   const incarnation = randomId();
+  const requests: string[] = [];
   const rpc = new RpcServer({
-    operations: new MetaService({ core, sessions }).operations,
+    operations: recording(new MetaService({ core, sessions }).operations, requests),
     welcome: () => ({ role: 'meta', clusterId: null, serverNumber: 0, incarnation, shards: [] }),
     secret: undefined,
     reading: 'small',
@@ -68,6 +72,7 @@ export async function serveMeta(options: ServedMetaOptions): Promise<ServedMeta>
     store,
     sessions,
     rpc,
+    requests,
     close: async () => {
       sessions.close();
       await rpc.close(false);
@@ -76,19 +81,26 @@ export async function serveMeta(options: ServedMetaOptions): Promise<ServedMeta>
   };
 }
 
-export interface CountingClient {
+function recording(table: HandlerTable, requests: string[]): HandlerTable {
+  return table.map((row) => ({
+    ...row,
+    handle: (request, context) => {
+      requests.push(row.operation.name);
+      return row.handle(request, context);
+    },
+  }));
+}
+
+export interface MetaClient {
   readonly meta: RemoteMetaStore;
-  /** Names of the operations that were called; each is one frame each way. */
-  readonly calls: string[];
   close(): Promise<void>;
 }
 
 /** A client of the server at `address`. */
-export function connectMeta(address: Address, clientId = randomId()): CountingClient {
-  const calls: string[] = [];
+export function connectMeta(address: Address, clientId = randomId()): MetaClient {
   let peer: Peer | undefined;
   const meta = new RemoteMetaStore((hooks) => {
-    const made = new Peer({
+    peer = new Peer({
       address,
       hello: { role: 'meta', clientId, clusterId: null },
       secret: undefined,
@@ -96,19 +108,9 @@ export function connectMeta(address: Address, clientId = randomId()): CountingCl
       logger: silentLogger,
       ...hooks,
     });
-    peer = made;
-    const call: Call = (operation, request, callOptions) => {
-      calls.push(operation.name);
-      return made.call(operation, request, callOptions);
-    };
-    return {
-      call,
-      get state() {
-        return made.state;
-      },
-    };
+    return peer;
   });
-  return { meta, calls, close: async () => peer?.close() };
+  return { meta, close: async () => peer?.close() };
 }
 
 /** A server with a database of its own; both go when the test ends. */
@@ -126,7 +128,7 @@ export async function startMeta(
 }
 
 /** A client that is closed when the test ends. */
-export function clientOf(t: ExecutionContext, address: Address, clientId?: string): CountingClient {
+export function clientOf(t: ExecutionContext, address: Address, clientId?: string): MetaClient {
   const client = connectMeta(address, clientId);
   t.teardown(() => client.close());
   return client;

@@ -1,0 +1,249 @@
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { ManualClock } from '../../../src/clock.ts';
+import type { InodeId } from '../../../src/ids.ts';
+import { ROOT_INODE } from '../../../src/ids.ts';
+import { silentLogger } from '../../../src/log.ts';
+import { SessionExpiredError } from '../../../src/meta/exactly-once.ts';
+import { Table, tableRange } from '../../../src/meta/keys.ts';
+import type { LocalMetaStore } from '../../../src/meta/local.ts';
+import { MetaSession } from '../../../src/meta/session-store.ts';
+import { Sessions, type SignsOfLife } from '../../../src/meta/sessions.ts';
+import type { DataReport } from '../../../src/meta/store.ts';
+import { type MaybePromise, wait } from '../../../src/task.ts';
+import { at, DIRECTORY, FILE, openStore, temporaryFolder } from './helpers.ts';
+
+const ONE = '11'.repeat(16);
+const TWO = '22'.repeat(16);
+const LEASE_MS = 8000;
+const TIME = { seconds: 5_000_000_000, nanoseconds: 0 };
+const REPORT: DataReport = {
+  sizeBytes: 9,
+  storedBytes: 9,
+  atime: TIME,
+  mtime: TIME,
+  ctime: TIME,
+  dataVersion: 3,
+  generation: 0,
+  truncatedBytes: 0,
+};
+
+interface Fixture {
+  store: LocalMetaStore;
+  sessions: Sessions;
+  clock: ManualClock;
+  freed: InodeId[];
+}
+
+async function open(t: ExecutionContext, path?: string): Promise<Fixture> {
+  const clock = new ManualClock();
+  const freed: InodeId[] = [];
+  const store = await openStore(t, {
+    path: path ?? join(temporaryFolder(t), 'meta'),
+    clock,
+    blocksOutliveUs: true,
+    reaper: { free: (inode) => void freed.push(inode) },
+  });
+  const sessions = await Sessions.load({ core: store.core, clock, logger: silentLogger });
+  return { store, sessions, clock, freed };
+}
+
+class Connection implements SignsOfLife {
+  isOpen = true;
+  lastHeardMs: number;
+
+  constructor(clock: ManualClock) {
+    this.lastHeardMs = clock.monotonicMs();
+  }
+}
+
+const storeOf = ({ store }: Fixture, id: string): MetaSession =>
+  new MetaSession(store.core, Buffer.from(id, 'hex'));
+
+const rowsOf = ({ store }: Fixture, table: Table): MaybePromise<number> =>
+  store.core.read(function* (kv) {
+    return (yield* wait(kv.range(tableRange(table)))).length;
+  });
+
+test('a client keeps its session as long as it is heard of', async (t) => {
+  const fixture = await open(t);
+  const { sessions, clock } = fixture;
+  const connection = new Connection(clock);
+  const { session, isNew } = await sessions.open(ONE, connection);
+  t.true(isNew);
+  t.deepEqual(await sessions.open(ONE, connection), { session, isNew: false });
+  for (let second = 0; second < 30; second += 2) {
+    clock.advance(2000);
+    connection.lastHeardMs = clock.monotonicMs();
+    await sessions.check();
+  }
+  t.deepEqual(await sessions.open(ONE, connection), { session, isNew: false });
+  clock.advance(LEASE_MS - 1);
+  await sessions.check();
+  t.is(sessions.count, 1);
+  clock.advance(1);
+  await sessions.check();
+  t.is(sessions.count, 0);
+  t.not((await sessions.open(ONE, connection)).session, session);
+});
+
+test('a connection that is open but silent does not keep a client alive', async (t) => {
+  const { sessions, clock } = await open(t);
+  const silent = new Connection(clock);
+  await sessions.open(ONE, silent);
+  clock.advance(LEASE_MS);
+  await sessions.check();
+  t.is(sessions.count, 0);
+});
+
+test('a client that comes back within its lease goes on with its session', async (t) => {
+  const { sessions, clock } = await open(t);
+  const first = new Connection(clock);
+  const { session } = await sessions.open(ONE, first);
+  first.isOpen = false;
+  clock.advance(LEASE_MS - 1);
+  await sessions.check();
+  t.is((await sessions.open(ONE, new Connection(clock))).session, session);
+  clock.advance(LEASE_MS - 1);
+  await sessions.check();
+  t.is(sessions.count, 1);
+});
+
+test('two connections of a new client at once get one session', async (t) => {
+  const { sessions, clock } = await open(t);
+  const [one, two] = await Promise.all([
+    sessions.open(ONE, new Connection(clock)),
+    sessions.open(ONE, new Connection(clock)),
+  ]);
+  t.is(one.session, two.session);
+});
+
+test('a request of a lapsed session is refused, and replies go with it', async (t) => {
+  const fixture = await open(t);
+  const { sessions, clock, store } = fixture;
+  const { session } = await sessions.open(ONE, new Connection(clock));
+  const key = Buffer.from(ONE, 'hex');
+  const tagged = (sequence: number): MetaSession =>
+    new MetaSession(store.core, key, { session, sequence, acknowledgedBelow: 0 });
+  const made = await tagged(1).create(at('f'), FILE, 'write');
+  t.deepEqual(await tagged(1).create(at('f'), FILE, 'write'), made);
+  t.is(await rowsOf(fixture, Table.REPLIES), 1);
+  clock.advance(LEASE_MS);
+  await sessions.check();
+  t.is(await rowsOf(fixture, Table.REPLIES), 0);
+  t.throws(() => tagged(2).create(at('g'), FILE), { instanceOf: SessionExpiredError });
+});
+
+test('a dead writer leaves its file unsettled until the next report, by whomever', async (t) => {
+  const fixture = await open(t);
+  const { sessions, clock } = fixture;
+  await sessions.open(ONE, new Connection(clock));
+  const one = storeOf(fixture, ONE);
+  const two = storeOf(fixture, TWO);
+  const { inode } = await one.create(at('f'), FILE, 'write');
+  clock.advance(LEASE_MS);
+  await sessions.check();
+  t.true((await two.inode(inode)).unsettled);
+  await two.openInode(inode, 'write');
+  await two.closeInode(inode, 'none');
+  t.true((await two.inode(inode)).unsettled);
+  await two.openInode(inode, 'write');
+  await two.reportData(inode, REPORT);
+  t.true((await two.inode(inode)).unsettled);
+  await two.closeInode(inode, 'none', { ...REPORT, dataVersion: 4 });
+  t.like(await two.inode(inode), { unsettled: false, sizeBytes: 9, dataVersion: 4 });
+  t.is(await rowsOf(fixture, Table.OPENS), 0);
+});
+
+test('what only a dead client needed is reaped; what a living one needs stays', async (t) => {
+  const fixture = await open(t);
+  const { sessions, clock, freed } = fixture;
+  const living = new Connection(clock);
+  await sessions.open(ONE, new Connection(clock));
+  await sessions.open(TWO, living);
+  const one = storeOf(fixture, ONE);
+  const two = storeOf(fixture, TWO);
+  const alone = await one.create(at('alone'), FILE, 'write');
+  const shared = await one.create(at('shared'), FILE, 'read');
+  const removed = await one.create(at('removed'), DIRECTORY);
+  await two.openInode(shared.inode, 'read');
+  await one.unlink(at('alone'));
+  await one.unlink(at('shared'));
+  await one.rmdir(at('removed'));
+  clock.advance(LEASE_MS);
+  living.lastHeardMs = clock.monotonicMs();
+  await sessions.check();
+  t.deepEqual(freed, [alone.inode, removed.inode]);
+  t.is((await two.inode(shared.inode)).nlink, 0);
+  await two.closeInode(shared.inode, 'none');
+  t.deepEqual(freed, [alone.inode, removed.inode, shared.inode]);
+  t.is(await rowsOf(fixture, Table.OPENS), 0);
+  t.is(two.inodeCount(), 1);
+});
+
+test('more opens than one step takes are dropped', async (t) => {
+  const fixture = await open(t);
+  const { sessions } = fixture;
+  const one = storeOf(fixture, ONE);
+  const two = storeOf(fixture, TWO);
+  for (let index = 0; index < 1500; index++) {
+    const { inode } = await one.create(at(`f${index}`), FILE, 'write');
+    await two.openInode(inode, 'read');
+  }
+  t.is(await rowsOf(fixture, Table.OPENS), 3000);
+  await sessions.open(ONE, new Connection(fixture.clock));
+  await sessions.end(ONE);
+  // Those of the other client, and the marks of the dead writer.
+  t.is(await rowsOf(fixture, Table.OPENS), 3000);
+  await sessions.open(TWO, new Connection(fixture.clock));
+  await sessions.end(TWO);
+  t.is(await rowsOf(fixture, Table.OPENS), 1500);
+});
+
+test('a restart gives each session a fresh lease, and one to clients who only have opens', async (t) => {
+  const path = join(temporaryFolder(t), 'meta');
+  const first = await open(t, path);
+  const { session } = await first.sessions.open(ONE, new Connection(first.clock));
+  const made = await storeOf(first, ONE).create(at('f'), FILE, 'write');
+  await storeOf(first, ONE).unlink(at('f'));
+  await storeOf(first, TWO).openInode(ROOT_INODE, 'read');
+  first.sessions.close();
+  await first.store.close();
+
+  const second = await open(t, path);
+  t.deepEqual(second.freed, []);
+  second.clock.advance(LEASE_MS - 1);
+  await second.sessions.check();
+  t.is((await second.sessions.open(ONE, new Connection(second.clock))).session, session);
+  t.is(await rowsOf(second, Table.OPENS), 2);
+  second.clock.advance(1);
+  await second.sessions.check();
+  t.is(await rowsOf(second, Table.OPENS), 1);
+  second.clock.advance(LEASE_MS);
+  await second.sessions.check();
+  t.deepEqual(second.freed, [made.inode]);
+});
+
+test('a database whose blocks went with its process keeps no opens', async (t) => {
+  const path = join(temporaryFolder(t), 'meta');
+  const first = await open(t, path);
+  await storeOf(first, ONE).create(at('f'), FILE, 'write');
+  await storeOf(first, ONE).unlink(at('f'));
+  await first.store.close();
+  const freed: InodeId[] = [];
+  const store = await openStore(t, { path, reaper: { free: (inode) => void freed.push(inode) } });
+  t.is(freed.length, 1);
+  t.is(store.inodeCount(), 1);
+});
+
+test('a mount in the same process lives as long as it', async (t) => {
+  const { sessions, clock, freed } = await open(t);
+  const meta = sessions.local(ONE);
+  const { inode } = await meta.create(at('f'), FILE, 'write');
+  await meta.unlink(at('f'));
+  clock.advance(100 * LEASE_MS);
+  await sessions.check();
+  t.is((await meta.inode(inode)).nlink, 0);
+  await sessions.end(ONE);
+  t.deepEqual(freed, [inode]);
+});
