@@ -1,20 +1,16 @@
-/** Entry of `imssfs`: the command in this process, with this machine's mounts and the attached deployment. */
+/** Entry of `imssfs`: the command in this process, with this machine's mounts and every deployment. */
 import { commandArguments } from './bytes-path.ts';
-import { FailureError } from './errors.ts';
 import { runImssfs } from './program.ts';
 import type { StartEngine } from './running-mount.ts';
 import type { ServerStarters } from './server-command.ts';
 import { systemMounts } from './system-mounts.ts';
 
 /** Loads stores and engine only when a mount is made, so that help and errors come at once. */
-const startEngine: StartEngine = async (config, logger) => {
-  if (config.cluster !== undefined) {
-    throw new FailureError(
-      'mounts of several nodes cannot be served yet; leave only this machine in the hostfiles',
-    );
-  }
-  const { startAttached } = await import('./attached.ts');
-  return startAttached(config, logger);
+const startEngine: StartEngine = async (config, logger, tell) => {
+  const { cluster } = config;
+  if (cluster === undefined) return (await import('./attached.ts')).startAttached(config, logger);
+  const { startClusterMount } = await import('./cluster.ts');
+  return startClusterMount({ ...config, cluster }, logger, tell);
 };
 
 const starters: ServerStarters = {

@@ -201,6 +201,7 @@ async function serveInForeground(program: ImssfsProgram, plan: MountPlan): Promi
     startEngine: program.startEngine,
     tools: program.tools,
     control: processControl(true),
+    tell: (line) => void process.stderr.write(`imssfs: ${oneLine(line)}\n`),
     onReady: (lines) => {
       if (!plan.quiet) process.stdout.write(`${lines.join('\n')}\n`);
     },
@@ -246,6 +247,9 @@ async function runDaemon(program: ImssfsProgram, channel: DaemonChannel): Promis
           abandoned = handler;
           control.onSignal(handler);
         },
+      },
+      tell: (line) => {
+        channel.note(line);
       },
       onReady: (lines) => void channel.reply({ type: 'ready', lines }),
     });

@@ -47,6 +47,11 @@ export interface RunningMount {
 
 /**
  * Starts stores, VFS and engine; resolves when the mount answers. Rejects with nothing left mounted or open; the
- * error's message is one line for the person at the shell: what is wrong; what to do.
+ * error's message is one line for the person at the shell: what is wrong; what to do. `tell` takes a line for that
+ * person while it waits for other nodes.
  */
-export type StartEngine = (config: MountConfig, logger: RootLogger) => Promise<RunningMount>;
+export type StartEngine = (
+  config: MountConfig,
+  logger: RootLogger,
+  tell: (line: string) => void,
+) => Promise<RunningMount>;

@@ -40,6 +40,8 @@ export interface ServeRequest {
   startEngine: StartEngine;
   tools: Pick<MountTools, 'findForeignMounts' | 'findHolders' | 'isMounted' | 'listMounts'>;
   control: ProcessControl;
+  /** Takes what the person at the shell should know before the mount answers. */
+  tell?(line: string): void;
   /** Called once, when the mount answers, with the lines for the person at the shell. */
   onReady(lines: string[]): void;
 }
@@ -67,7 +69,10 @@ export async function serveMount(request: ServeRequest): Promise<number> {
   stopper.claimed(stateFile);
   let mount: RunningMount;
   try {
-    mount = await request.startEngine(config, logger);
+    mount = await request.startEngine(config, logger, (line) => {
+      logger.warn(line);
+      request.tell?.(line);
+    });
   } catch (error) {
     stateFile.remove();
     throw error;

@@ -216,7 +216,7 @@ test('a signal on a mount that another mount namespace keeps says which', async 
     ...it.request,
     control: { ...control, delay: () => Promise.resolve() },
     startEngine: async (config, logger) => {
-      const mount = await startEngine(config, logger);
+      const mount = await startEngine(config, logger, () => undefined);
       return { ...mount, engine: { ...mount.engine, unmount: () => Promise.resolve() } };
     },
   });
@@ -252,7 +252,7 @@ test('an unmount that hangs does not keep a second signal from ending the proces
     ...it.request,
     control: { ...it.request.control, delay: () => Promise.resolve() },
     startEngine: async (config, logger) => {
-      const mount = await it.request.startEngine(config, logger);
+      const mount = await it.request.startEngine(config, logger, () => undefined);
       return { ...mount, engine: { ...mount.engine, unmount: () => new Promise(() => undefined) } };
     },
   });
@@ -277,7 +277,7 @@ test('a question that cannot be answered is one warning, and the mount goes on',
   const it = stage(t);
   const { startEngine } = it.request;
   it.request.startEngine = async (config, logger) => ({
-    ...(await startEngine(config, logger)),
+    ...(await startEngine(config, logger, () => undefined)),
     counts: () => {
       throw new Error('too many open files');
     },
