@@ -21,5 +21,6 @@ export function failureOf(error: unknown, server: string): unknown {
   if (error instanceof FsError) return named(error, server);
   if (!TRANSPORT.some((kind) => error instanceof kind)) return error;
   const { message } = error as Error;
-  return new FsError('EIO', `block server ${server}: ${message}`, { cause: error });
+  const told = message.startsWith(`${server}: `) ? message : `${server}: ${message}`;
+  return new FsError('EIO', `block server ${told}`, { cause: error });
 }

@@ -83,6 +83,7 @@ const EXAMPLES: [AnyOperation, unknown, unknown][] = [
   [BlockOperation.writeBlock, [viewOf(FILE), 1, 0], { storedDelta: -1 }],
   [BlockOperation.discard, [viewOf(FILE)], { storedDelta: -(2 ** 50) }],
   [BlockOperation.free, [[1, 2 ** 52]], undefined],
+  [BlockOperation.locate, [FILE, [1, 2]], [4096, undefined]],
   [BlockOperation.usage, [], { capacityBytes: 2 ** 45, usedBytes: 1, datasets: 2 }],
 ];
 
