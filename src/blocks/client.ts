@@ -34,7 +34,7 @@ export interface RemoteBlockStoreOptions {
   readonly address: Address;
   /** What errors call the server; its address unless given. */
   readonly name?: string | undefined;
-  /** No other connection to this server may have the same client id. */
+  /** Each connection takes a client id of its own in place of the one in here. */
   readonly hello: Hello;
   /** Undefined: insecure. */
   readonly secret: Buffer | undefined;

@@ -4,7 +4,7 @@
  */
 import type { Logger } from '../log.ts';
 import type { Address, PeerState } from '../net/call.ts';
-import type { Hello, Welcome } from '../net/handshake.ts';
+import { type Hello, randomId, type Welcome } from '../net/handshake.ts';
 import { PING } from '../net/operation.ts';
 import { Peer } from '../net/peer.ts';
 import { invariant } from '../invariant.ts';
@@ -91,7 +91,9 @@ export class ServerShards {
   }
 
   #makePeer(port: number, onWelcome?: (welcome: Welcome) => void): Peer {
-    const { address, hello, secret, patienceMs, logger } = this.#options;
+    const { address, secret, patienceMs, logger } = this.#options;
+    // A Peer's changes count from 1: under the id of an earlier one they would be taken for its retries.
+    const hello = { ...this.#options.hello, clientId: randomId() };
     return new Peer({
       address: { host: address.host, port },
       hello,

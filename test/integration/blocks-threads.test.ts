@@ -6,6 +6,7 @@ import { shardOf } from '../../src/blocks/protocol.ts';
 import { StripedBlockStore } from '../../src/blocks/striped-store.ts';
 import type { BlockIndex, InodeId } from '../../src/ids.ts';
 import { silentLogger } from '../../src/log.ts';
+import { randomId } from '../../src/net/handshake.ts';
 import {
   MIB,
   codeOf,
@@ -232,5 +233,25 @@ test('many clients of several servers see what one wrote', async (t) => {
   } finally {
     await Promise.all(clients.flat().map((client) => client.close()));
     await Promise.all(servers.map((server) => server.close()));
+  }
+});
+
+test('a store that is closed and made again is no retry of itself', async (t) => {
+  const server = await startBlockServer({ threads: 2 });
+  const hello = { role: 'blocks', clientId: randomId(), clusterId: CLUSTER } as const;
+  const file = datasetOf(1);
+  try {
+    for (let n = 0; n < 6; n++) {
+      const store = connectTo(server.address, { hello });
+      try {
+        const seed = { stat: statFor(file) };
+        t.deepEqual(await store.reserveAppend(file, 10, seed), { offset: 20 * n });
+        t.deepEqual(await store.reserveAppend(file, 10, seed), { offset: 20 * n + 10 });
+      } finally {
+        await store.close();
+      }
+    }
+  } finally {
+    await server.close();
   }
 });

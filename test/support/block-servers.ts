@@ -5,7 +5,7 @@ import { startBlockShards, type BlockShards } from '../../src/blocks/threads.ts'
 import { TransferBuffers } from '../../src/blocks/transfer-buffers.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { Address } from '../../src/net/call.ts';
-import { randomId } from '../../src/net/handshake.ts';
+import { type Hello, randomId } from '../../src/net/handshake.ts';
 import { MIB } from './block-datasets.ts';
 
 export const SECRET = randomBytes(32);
@@ -43,11 +43,11 @@ export async function startBlockServer(options: TestServerOptions = {}): Promise
 /** A client of the server at `address`. */
 export function connectTo(
   address: Address,
-  options: { buffers?: TransferBuffers; patienceMs?: number; name?: string } = {},
+  options: { buffers?: TransferBuffers; patienceMs?: number; name?: string; hello?: Hello } = {},
 ): RemoteBlockStore {
   return new RemoteBlockStore({
     address,
-    hello: { role: 'blocks', clientId: randomId(), clusterId: CLUSTER },
+    hello: options.hello ?? { role: 'blocks', clientId: randomId(), clusterId: CLUSTER },
     secret: SECRET,
     buffers: options.buffers ?? new TransferBuffers(64 * MIB),
     patienceMs: options.patienceMs,
