@@ -3,6 +3,7 @@
  * synced before {@link LmdbKeyValue.close}, so commits survive the process but not a power cut.
  */
 import { open, type RootDatabase } from 'lmdb';
+import { invariant } from '../invariant.ts';
 import { runSync, type Task } from '../task.ts';
 import { FileRoom, type RoomUse } from './file-room.ts';
 import {
@@ -24,6 +25,9 @@ const NO_SPACE_TEXT = /no space left|disk quota|MDB_MAP_FULL/i;
 
 /** MDB_APPEND: a page that is full is left so, where otherwise it would be split in halves. */
 const APPEND = { append: true };
+
+/** lmdb's types do not tell that it says whether it has stored what it was given. */
+type PutSync = (key: Buffer, value: Buffer, options: typeof APPEND) => boolean;
 
 export interface DatabaseUsage {
   /** Bytes of the file that hold pages in use. */
@@ -48,6 +52,7 @@ export class LmdbKeyValue implements KeyValueReader {
   private constructor(database: RootDatabase<Buffer, Buffer>, path: string) {
     this.#database = database;
     this.#room = new FileRoom({ path, usedBytes: () => this.usage().usedBytes });
+    const putSync = database.putSync.bind(database) as unknown as PutSync;
     this.#transaction = {
       get: (key) => this.get(key),
       range: (range) => this.range(range),
@@ -57,9 +62,8 @@ export class LmdbKeyValue implements KeyValueReader {
         });
       },
       append: (key, value) => {
-        this.#guard(() => {
-          database.putSync(key, value, APPEND);
-        });
+        const appended = this.#guard(() => putSync(key, value, APPEND));
+        invariant(appended, 'a key that was appended is not above all others');
       },
       remove: (key) => {
         this.#guard(() => {

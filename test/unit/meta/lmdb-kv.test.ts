@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { FsError } from '../../../src/errno.ts';
+import { InvariantError } from '../../../src/invariant.ts';
 import { KeyValueError } from '../../../src/meta/kv.ts';
 import { LmdbKeyValue } from '../../../src/meta/lmdb-kv.ts';
 import { wait } from '../../../src/task.ts';
@@ -138,4 +139,17 @@ test('a closed database fails with EIO', async (t) => {
     ).code,
     'EIO',
   );
+});
+
+test('to append a key that is not above all others is a bug, and stores nothing of its transaction', (t) => {
+  const { kv } = openDatabase(t);
+  put(kv, [key(5), key(5)]);
+  const appending = (): void => {
+    kv.transact(function* (transaction) {
+      yield* wait(transaction.put(key(1), key(1)));
+      yield* wait(transaction.append(key(3), key(3)));
+    });
+  };
+  t.throws(appending, { instanceOf: InvariantError });
+  t.deepEqual(kv.range({ start: key(0), end: key(9) }), [{ key: key(5), value: key(5) }]);
 });
