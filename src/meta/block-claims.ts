@@ -2,8 +2,8 @@
  * Where the blocks of LOCAL datasets are: the server that first claimed a block has it for ever. A row holds the servers
  * of a run of blocks, two bytes each, so that a large file takes few rows.
  */
+import { FsError } from '../errno.ts';
 import type { BlockIndex, InodeId } from '../ids.ts';
-import { invariant } from '../invariant.ts';
 import { type Task, wait } from '../task.ts';
 import { numberRange, pairKey, Table } from './keys.ts';
 import type { KeyValueReader, KeyValueTransaction } from './kv.ts';
@@ -45,14 +45,14 @@ export function* blockServers(
   return servers;
 }
 
-/** As {@link blockServers}; those that had none get `server`. */
+/** As {@link blockServers}; those that had none get `server`. EINVAL for a number that no server can have. */
 export function* claimBlocks(
   kv: KeyValueTransaction,
   inode: InodeId,
   blocks: readonly BlockIndex[],
   server: number,
 ): Task<number[]> {
-  invariant(server >= 0 && server <= MAX_SERVER, `block server ${server}`);
+  if (server > MAX_SERVER) throw new FsError('EINVAL', `block server ${server}`);
   const servers: number[] = [];
   for (const block of blocks) {
     const { row, offset } = positionOf(block);
