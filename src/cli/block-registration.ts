@@ -48,8 +48,10 @@ export class BlockRegistration {
   readonly #options: BlockRegistrationOptions;
   readonly #peer: Peer;
   #answer: RegisterAnswer | undefined;
-  /** Why waiting does not help; only before the first registration. */
+  /** Why it was refused before the first registration. */
   #refusal: ClusterError | undefined;
+  /** Aborted by a refusal that waiting does not change. */
+  readonly #hopeless = new AbortController();
   #heartbeat: NodeJS.Timeout | undefined;
   #lastSaidMs = -Infinity;
   #closed = false;
@@ -96,13 +98,13 @@ export class BlockRegistration {
   }
 
   async #attempt(): Promise<void> {
+    const { signal } = this.#hopeless;
     try {
-      await this.#peer.ready({ deadlineMs: RETRY_MS * 5 });
+      await this.#peer.ready({ deadlineMs: RETRY_MS * 5, signal });
     } catch (error) {
-      if (this.#closed) throw error;
+      if (this.#closed || signal.aborted) throw error;
       if (error instanceof HandshakeError && error.isPermanent) throw error;
     }
-    if (this.#refusal !== undefined && this.#refusal.reason !== 'stopping') throw this.#refusal;
     if (this.#answer === undefined) await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }
 
@@ -117,12 +119,17 @@ export class BlockRegistration {
       this.#answer = value;
     } catch (error) {
       if (error instanceof ClusterError) {
-        if (this.#answer === undefined) this.#refusal = error;
+        if (this.#answer === undefined) this.#refused(error);
         else if (error.reason === 'replaced') onReplaced(error);
         else this.#complain(error);
       }
       throw error;
     }
+  }
+
+  #refused(error: ClusterError): void {
+    this.#refusal = error;
+    if (error.reason !== 'stopping') this.#hopeless.abort(error);
   }
 
   /** It has data, which ending would lose: a person has to decide. */

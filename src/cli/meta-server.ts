@@ -216,7 +216,7 @@ export class MetaServer {
       hello: { role: 'blocks', clientId: randomId(), clusterId: null },
       secret: this.#options.secret,
       reading: 'small',
-      patienceMs: 0,
+      patienceMs: ANSWER_MS,
       logger: this.#options.logger.component('net'),
     });
     try {
