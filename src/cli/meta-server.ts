@@ -5,9 +5,8 @@
 import { type Clock, SystemClock } from '../clock.ts';
 import { DEFAULTS } from '../config.ts';
 import { FileType } from '../stat.ts';
-import { ROOT_INODE } from '../ids.ts';
-import type { Address } from '../net/call.ts';
-import { formatAddress } from '../net/call.ts';
+import { invariant } from '../invariant.ts';
+import { type Address, formatAddress, type PeerOptions } from '../net/call.ts';
 import type { AnyHandlerRow } from '../net/handler.ts';
 import { randomId } from '../net/handshake.ts';
 import { Peer } from '../net/peer.ts';
@@ -19,7 +18,10 @@ import {
   ClusterService,
   type ClusterServiceOptions,
 } from '../meta/cluster-service.ts';
-import { readIdentity } from '../meta/identity-file.ts';
+import type { MetaCore } from '../meta/core.ts';
+import { DistributedCore } from '../meta/distributed/distributed-core.ts';
+import { TransactionOperation } from '../meta/distributed/protocol.ts';
+import { RemoteParticipant } from '../meta/distributed/remote-participant.ts';
 import { LocalMetaStore } from '../meta/local.ts';
 import { MapFollower } from '../meta/map-follower.ts';
 import { META_FAILURES, MetaOperation } from '../meta/protocol.ts';
@@ -32,6 +34,7 @@ import { ClusterReaper } from './cluster-reaper.ts';
 import { FailureError } from './errors.ts';
 import { heldRows } from './held-rows.ts';
 import type { RootLogger } from './logging.ts';
+import { appointmentOf, databaseOf } from './meta-database.ts';
 import { secretOf } from './secret-options.ts';
 
 const ROOT_PERMISSIONS = 0o755;
@@ -45,6 +48,9 @@ const FIRST_LAYOUT: Layout = {
 
 /** How long another block server's life may take to answer before it counts as ended. */
 const ANSWER_MS = 2000;
+
+/** How long a transaction over several servers waits for one that is away, before it tries again. */
+const NEIGHBOUR_PATIENCE_MS = 1500;
 
 /** How often a server that waits for number 0 says so. */
 const SAY_EVERY_MS = 30_000;
@@ -61,8 +67,9 @@ export interface MetaServerOptions {
 
 /** What serves a database once it is open. */
 interface Served {
-  readonly store: LocalMetaStore;
   readonly sessions: Sessions;
+  /** Undefined for the only metadata server. */
+  readonly shared: DistributedCore | undefined;
   readonly rows: ReadonlyMap<number, AnyHandlerRow>;
 }
 
@@ -71,12 +78,12 @@ export class MetaServer {
   readonly #options: MetaServerOptions;
   readonly #clock: Clock = new SystemClock();
   readonly #incarnation = randomId();
-  readonly #clientId = randomId();
   readonly #rpc: RpcServer;
   readonly #service: ClusterService;
   readonly #reaper: ClusterReaper;
   /** Connections of its own to metadata server 0. */
   readonly #peers = new Set<Peer>();
+  #store: LocalMetaStore | undefined;
   #served: Served | undefined;
   #address: Address;
   #stopping: Promise<void> | undefined;
@@ -97,7 +104,7 @@ export class MetaServer {
     });
     this.#service = new ClusterService(this.#serviceOptions());
     const held = heldRows({
-      operations: Object.values(MetaOperation),
+      operations: [...Object.values(MetaOperation), ...Object.values(TransactionOperation)],
       table: () => this.#served?.rows ?? new Map(),
       whenReady: ({ mutates }) => this.#service.whenReady(mutates),
     });
@@ -122,6 +129,7 @@ export class MetaServer {
       clock: this.#clock,
       logger: this.#options.logger.component('cluster'),
       open: (appointment) => this.#open(appointment),
+      serve: (metaServers) => this.#serve(metaServers),
       answers: (life) => this.#answers(life),
       follow: (parts) => this.#follow(parts),
       load: () => {
@@ -162,7 +170,7 @@ export class MetaServer {
     return this.#service.identity;
   }
 
-  /** Undefined until it knows its number. */
+  /** Undefined until it knows all metadata servers. */
   get sessions(): Sessions | undefined {
     return this.#served?.sessions;
   }
@@ -190,24 +198,48 @@ export class MetaServer {
       server: number,
       blocksOutliveUs: true,
     });
-    try {
-      await this.#serve(store);
-    } catch (error) {
-      await store.close();
-      throw error;
-    }
+    this.#store = store;
     return databaseOf(store);
   }
 
-  /** Transactions over several servers take the place of `store.core` here. */
-  async #serve(store: LocalMetaStore): Promise<void> {
-    const { core } = store;
+  async #serve(metaServers: readonly string[]): Promise<void> {
+    const store = this.#store;
+    invariant(store !== undefined, 'what is served has been opened');
     const logger = this.#options.logger.component('sessions');
+    const shared = metaServers.length > 1 ? this.#share(store, metaServers) : undefined;
+    const core: MetaCore = shared ?? store.core;
     const sessions = await Sessions.load({ core, clock: this.#clock, logger });
     const { operations } = new MetaService({ core, sessions });
-    const rows = new Map(operations.map((entry) => [entry.operation.code, entry]));
-    this.#served = { store, sessions, rows };
+    const rows = [...operations, ...(shared?.operations ?? [])];
+    this.#served = {
+      sessions,
+      shared,
+      rows: new Map(rows.map((entry) => [entry.operation.code, entry])),
+    };
     sessions.start();
+  }
+
+  /** The part of a namespace that several servers share. */
+  #share(store: LocalMetaStore, metaServers: readonly string[]): DistributedCore {
+    const participants = new Map<number, RemoteParticipant>();
+    return new DistributedCore({
+      parts: store.parts,
+      servers: metaServers.length,
+      neighbour: (number) => {
+        let participant = participants.get(number);
+        if (participant === undefined) {
+          const { clusterId } = databaseOf(store);
+          const peer = this.#peerOf(metaServers[number] ?? '', clusterId, {
+            failures: META_FAILURES,
+            patienceMs: NEIGHBOUR_PATIENCE_MS,
+          });
+          participant = new RemoteParticipant(peer);
+          participants.set(number, participant);
+        }
+        return participant;
+      },
+      logger: this.#options.logger.component('transactions'),
+    });
   }
 
   async #answers(life: BlockLife): Promise<boolean> {
@@ -232,8 +264,10 @@ export class MetaServer {
   #follow(parts: Parameters<ClusterServiceOptions['follow']>[0]): MapFollower {
     const { number, clusterId, metaServers, version, onAnswer } = parts;
     const logger = this.#options.logger.component('cluster');
-    const peer = this.#peerOfZero(metaServers, clusterId, async (call) => {
-      await call(ADOPT, { clusterId, number: 0, metaServers });
+    const peer = this.#peerOf(metaServers[0] ?? '', clusterId, {
+      onConnect: async (call) => {
+        await call(ADOPT, { clusterId, number: 0, metaServers });
+      },
     });
     return new MapFollower({
       call: (...request) => peer.call(...request),
@@ -245,21 +279,22 @@ export class MetaServer {
     });
   }
 
-  #peerOfZero(
-    metaServers: readonly string[],
+  /** A connection of this server to another, closed with it. */
+  #peerOf(
+    server: string,
     clusterId: string | null,
-    onConnect?: (call: Peer['call']) => Promise<void>,
+    options: Partial<Pick<PeerOptions, 'onConnect' | 'failures' | 'patienceMs'>> = {},
   ): Peer {
-    const address = parseAddress(metaServers[0] ?? '');
+    const address = parseAddress(server);
     if (address === undefined) throw new FailureError('the list of metadata servers is damaged');
     const peer = new Peer({
       address,
-      hello: { role: 'meta', clientId: this.#clientId, clusterId },
+      hello: { role: 'meta', clientId: randomId(), clusterId },
       secret: this.#options.secret,
       reading: 'small',
-      onConnect,
       failures: [clusterFailure],
       logger: this.#options.logger.component('net'),
+      ...options,
     });
     this.#peers.add(peer);
     return peer;
@@ -269,7 +304,7 @@ export class MetaServer {
   async #askNumberZero(): Promise<void> {
     const { index, metaServers, logger } = this.#options;
     if (index === undefined || metaServers === undefined) return;
-    const peer = this.#peerOfZero(metaServers, null);
+    const peer = this.#peerOf(metaServers[0] ?? '', null);
     let saidMs = -Infinity;
     while (this.#stopping === undefined && this.#service.identity === undefined) {
       try {
@@ -300,7 +335,7 @@ export class MetaServer {
       number === undefined
         ? [`metadata server at ${where}, whose number the first mount or block server tells`]
         : [`metadata server ${number} at ${where}`];
-    const path = this.#served?.store.path;
+    const path = this.#store?.path;
     if (path !== undefined) lines.push(`metadata in ${path}`);
     return lines;
   }
@@ -318,43 +353,10 @@ export class MetaServer {
     await this.#rpc.close();
     await Promise.all([...this.#peers].map((peer) => peer.close()));
     this.#served?.sessions.close();
+    this.#served?.shared?.close();
     await this.#reaper.close();
-    await this.#served?.store.close();
+    await this.#store?.close();
   }
-}
-
-function databaseOf(store: LocalMetaStore): ClusterDatabase {
-  return {
-    clusterId: store.identity.clusterId.toString('hex'),
-    number: store.identity.server,
-    read: (operation) => store.readBeside(operation),
-    transact: (operation) => store.transactBeside(operation),
-    setEpoch: (epoch) => {
-      store.setMapEpoch(epoch);
-    },
-    rootLayout: () => store.inode(ROOT_INODE).layout,
-    setRootLayout: (layout) => {
-      store.setLayout(ROOT_INODE, layout);
-    },
-    statistics: () => store.statistics(),
-  };
-}
-
-/** Who the server is, as far as its database or its options say; what they say must agree. */
-async function appointmentOf(options: MetaServerOptions): Promise<Appointment | undefined> {
-  const { metadataFile, index } = options;
-  const identity = metadataFile === undefined ? undefined : await readIdentity(metadataFile);
-  if (identity !== undefined) {
-    const number = identity.server;
-    if (index !== undefined && index !== number) {
-      throw new FailureError(
-        `${metadataFile ?? ''} is of metadata server ${number}, and this is number ${index} of the list (-a): ` +
-          'give each server its own file, or the list in its former order',
-      );
-    }
-    return { number, clusterId: null };
-  }
-  return index === 0 ? { number: 0, clusterId: null } : undefined;
 }
 
 /** Starts a metadata server as a process of its own. */

@@ -31,8 +31,10 @@ export interface Appointment {
 export interface ClusterServiceOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Opens the database, and with it all that serves it. Called once; again if it failed. */
+  /** Opens the database. Called once; again if it failed. */
   readonly open: (appointment: Appointment) => Promise<ClusterDatabase>;
+  /** Begins to serve the namespace, of which each of these servers has a part. Called once; again if it failed. */
+  readonly serve: (metaServers: readonly string[]) => Promise<void>;
   /** See FirstServerOptions. */
   readonly answers: (life: BlockLife) => Promise<boolean>;
   /** A follower of metadata server 0, whose answers go to `onAnswer`. */
@@ -64,6 +66,8 @@ export class ClusterService {
   #member: Member | undefined;
   #opening: Promise<Member> | undefined;
   #follower: MapFollower | undefined;
+  #serving: Promise<void> | undefined;
+  #served = false;
   /** Wait until this server knows more of itself. */
   readonly #waiters = new Set<() => void>();
   #stopping = false;
@@ -130,7 +134,7 @@ export class ClusterService {
       if (database.number >= metaServers.length) throw beyondList(database.number, metaServers);
       database.transact((kv) => tellMetaServers(kv, metaServers));
     }
-    this.#followIfTold();
+    await this.#serveIfTold();
     return { clusterId: database.clusterId, number: database.number, map: board.map };
   }
 
@@ -171,13 +175,29 @@ export class ClusterService {
     return this.#member;
   }
 
+  /** How many metadata servers there are decides where things are, so nothing is served before that is known. */
+  async #serveIfTold(): Promise<void> {
+    const metaServers = this.#member?.database.read(readCluster).metaServers;
+    if (metaServers === undefined || this.#closed) return;
+    this.#follow(metaServers);
+    this.#serving ??= this.#options.serve(metaServers).then(
+      () => {
+        this.#served = true;
+        this.#wake();
+      },
+      (error: unknown) => {
+        this.#serving = undefined;
+        throw error;
+      },
+    );
+    await this.#serving;
+  }
+
   /** All but number 0 follow its map from when they know where it is. */
-  #followIfTold(): void {
+  #follow(metaServers: readonly string[]): void {
     const member = this.#member;
     if (member === undefined || member.first !== undefined || this.#follower !== undefined) return;
     const { database, board } = member;
-    const { metaServers } = database.read(readCluster);
-    if (metaServers === undefined || this.#closed) return;
     this.#follower = this.#options.follow({
       number: database.number,
       clusterId: database.clusterId,
@@ -204,7 +224,7 @@ export class ClusterService {
   }
 
   /**
-   * Resolves when requests may be carried out: the number is known and, for what makes datasets, the present epoch.
+   * Resolves when requests may be carried out: all servers are known and, for what makes datasets, the present epoch.
    * At once where it can; never once this is closed.
    */
   whenReady(needsEpoch: boolean): MaybePromise<void> {
@@ -212,12 +232,12 @@ export class ClusterService {
   }
 
   #isReady(needsEpoch: boolean): boolean {
-    return this.#member !== undefined && (!needsEpoch || this.isCurrent);
+    return this.#served && (!needsEpoch || this.isCurrent);
   }
 
   async #untilReady(needsEpoch: boolean): Promise<void> {
     while (this.#closed || !this.#isReady(needsEpoch)) {
-      if (this.#follower === undefined || this.#closed) await this.#moreKnown();
+      if (!this.#served || this.#follower === undefined || this.#closed) await this.#moreKnown();
       else await this.#follower.whenCurrent();
     }
   }
