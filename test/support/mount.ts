@@ -3,8 +3,9 @@
  * test. Whatever a test does, its mount, its daemon and its folder are gone when it ends.
  *
  * IMSSFS_TEST_ON names the engines, separated by commas: `kernel` and `fuse-native` (both by default, the latter
- * where its package has a binary: there, its tests fail if it cannot be loaded), or `tmpfs`, which runs the same expectations against the kernel's own file system
- * to prove that they are right.
+ * where its package has a binary: there, its tests fail if it cannot be loaded), `detached`, which is the kernel engine
+ * with two metadata servers and two block servers of their own, or `tmpfs`, which runs the same expectations against the
+ * kernel's own file system to prove that they are right.
  */
 import test from 'ava';
 import type { ExecutionContext } from 'ava';
@@ -27,8 +28,9 @@ import type { NativeLimitName } from '../../src/fs/native/limits.ts';
 import { fuseNativeState, whyNoFuseNative } from './fuse-native.ts';
 import { nodeProcessesOf, isAlive, killNow, mountsBelow } from './processes.ts';
 import { describe, run, runOk } from './run.ts';
+import { Servers } from './servers.ts';
 
-export type EngineName = 'kernel' | 'fuse-native' | 'tmpfs';
+export type EngineName = 'kernel' | 'fuse-native' | 'detached' | 'tmpfs';
 
 export interface MountOptions {
   /** Size as `-S` and tmpfs's `size=` both take it, e.g. `64M`. */
@@ -67,6 +69,8 @@ export interface MountTestOptions extends MountOptions {
 export const IMSSFS = fileURLToPath(new URL('../../../bin/imssfs', import.meta.url));
 export const UMOUNT_IMSS = fileURLToPath(new URL('../../../bin/umount-imss', import.meta.url));
 
+const ENGINES: readonly EngineName[] = ['kernel', 'fuse-native', 'detached', 'tmpfs'];
+
 export const isRoot = process.getuid?.() === 0;
 export const skipsMounts = process.env['IMSSFS_SKIP_MOUNT_TESTS'] === '1';
 export const engines = (process.env['IMSSFS_TEST_ON'] ?? defaultEngines())
@@ -83,8 +87,9 @@ function defaultEngines(): string {
 }
 
 function engineName(name: string): EngineName {
-  if (name === 'kernel' || name === 'fuse-native' || name === 'tmpfs') return name;
-  throw new Error(`IMSSFS_TEST_ON: "${name}" is none of kernel, fuse-native, tmpfs`);
+  const known = ENGINES.find((engine) => engine === name);
+  if (known !== undefined) return known;
+  throw new Error(`IMSSFS_TEST_ON: "${name}" is none of ${ENGINES.join(', ')}`);
 }
 
 /** Runs a body with a mount of the given engine; see the file's header. */
@@ -121,8 +126,10 @@ export async function withMount(
     const scratch = join(folder, 'scratch');
     mkdirSync(path);
     mkdirSync(scratch);
+    const servers = options.engine === 'detached' ? serversIn(folder, options) : undefined;
     try {
-      await start(path, logFile, options);
+      await servers?.startAll();
+      await start(path, logFile, options, servers?.mountArgs);
       chmodSync(path, 0o1777);
       await body({
         engine: options.engine,
@@ -138,7 +145,16 @@ export async function withMount(
       throw error;
     }
     await stop(path);
+    await servers?.stopAll();
   });
+}
+
+/** Two block servers share the capacity. */
+function serversIn(folder: string, { capacity = '1G' }: MountOptions): Servers {
+  const own = join(folder, 'servers');
+  mkdirSync(own);
+  const [, number = '1', unit = 'G'] = /^(\d+)(\D*)$/.exec(capacity) ?? [];
+  return new Servers(own, { meta: 2, blocks: 2, capacity: `${Number(number) / 2}${unit}` });
 }
 
 /**
@@ -187,6 +203,7 @@ async function start(
   path: string,
   logFile: string,
   options: MountOptions & { engine: EngineName },
+  serverArgs: readonly string[] = [],
 ): Promise<void> {
   if (options.engine === 'tmpfs') {
     const words = [`size=${options.capacity ?? '2G'}`, options.mountOptions];
@@ -199,7 +216,8 @@ async function start(
   if (options.engine === 'fuse-native' && whyNoFuseNative !== undefined) {
     throw new Error(`${whyNoFuseNative}; IMSSFS_TEST_ON=kernel leaves its tests out`);
   }
-  const args = ['--engine', options.engine, '--log-file', logFile];
+  const engine = options.engine === 'detached' ? 'kernel' : options.engine;
+  const args = ['--engine', engine, '--log-file', logFile, ...serverArgs];
   if (options.capacity !== undefined) args.push('-S', options.capacity);
   if (options.mountOptions !== undefined) args.push('-o', options.mountOptions);
   const result = await run(IMSSFS, [...args, ...(options.args ?? []), path], {
