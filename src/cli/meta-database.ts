@@ -39,7 +39,7 @@ export async function appointmentOf(options: {
           'give each server its own file, or the list in its former order',
       );
     }
-    return { number, clusterId: null };
+    return { number, clusterId: identity.clusterId.toString('hex') };
   }
   return index === 0 ? { number: 0, clusterId: null } : undefined;
 }

@@ -8,6 +8,7 @@ import { FileType } from '../stat.ts';
 import { invariant } from '../invariant.ts';
 import { type Address, formatAddress, type PeerOptions } from '../net/call.ts';
 import type { AnyHandlerRow } from '../net/handler.ts';
+import { HandshakeError } from '../net/errors.ts';
 import { randomId } from '../net/handshake.ts';
 import { Peer } from '../net/peer.ts';
 import { RpcServer } from '../net/server.ts';
@@ -86,6 +87,8 @@ export class MetaServer {
   #store: LocalMetaStore | undefined;
   #served: Served | undefined;
   #address: Address;
+  /** It knows its number, and is opening its database. */
+  #beginning = false;
   #stopping: Promise<void> | undefined;
   #tellEnd: (end: ServerEnd) => void = () => undefined;
   readonly ended: Promise<ServerEnd>;
@@ -117,6 +120,9 @@ export class MetaServer {
         incarnation: this.#incarnation,
         shards: [],
       }),
+      admit: () => {
+        if (this.#beginning) throw new HandshakeError('not-ready', 'the metadata is being opened');
+      },
       secret,
       reading: 'small',
       logger: logger.component('net'),
@@ -149,10 +155,10 @@ export class MetaServer {
     const known = await appointmentOf(options);
     const server = new MetaServer(options);
     try {
-      if (known !== undefined) {
-        await server.#service.adopt({ ...known, metaServers: options.metaServers });
-      }
+      server.#beginning = known !== undefined;
       server.#address = await server.#rpc.listen(options.listen);
+      if (known !== undefined) await server.#service.begin(known, options.metaServers);
+      server.#beginning = false;
     } catch (error) {
       await server.#close();
       throw error;

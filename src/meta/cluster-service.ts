@@ -127,31 +127,38 @@ export class ClusterService {
    * other. Servers that know their number at the start adopt themselves.
    */
   async adopt(request: AdoptRequest): Promise<AdoptAnswer> {
-    const { database, board } = await this.#becomeOrBe(request);
-    checkIdentity(database, request);
-    const { metaServers } = request;
-    if (metaServers !== undefined) {
-      if (database.number >= metaServers.length) throw beyondList(database.number, metaServers);
-      database.transact((kv) => tellMetaServers(kv, metaServers));
+    const { number, clusterId, metaServers } = request;
+    if (this.#member === undefined && this.#opening === undefined) {
+      if (number > 0 && clusterId === null) throw noNumber();
+      if (number === 0 && clusterId !== null) throw isNew(clusterId);
     }
+    return this.#beOrBecome(request, metaServers);
+  }
+
+  /** Becomes the server that its own database or options say that it is. */
+  async begin(appointment: Appointment, metaServers: readonly string[] | undefined): Promise<void> {
+    await this.#beOrBecome(appointment, metaServers);
+  }
+
+  async #beOrBecome(
+    appointment: Appointment,
+    metaServers: readonly string[] | undefined,
+  ): Promise<AdoptAnswer> {
+    const { number } = appointment;
+    if (metaServers !== undefined && number >= metaServers.length) {
+      throw beyondList(number, metaServers);
+    }
+    const { database, board } = this.#member ?? (await this.#becomeOnce(appointment));
+    checkIdentity(database, appointment);
+    if (metaServers !== undefined) database.transact((kv) => tellMetaServers(kv, metaServers));
     await this.#serveIfTold();
     return { clusterId: database.clusterId, number: database.number, map: board.map };
   }
 
-  async #becomeOrBe(request: AdoptRequest): Promise<Member> {
-    if (this.#member !== undefined) return this.#member;
-    const { number, clusterId, metaServers } = request;
-    if (this.#opening === undefined) {
-      if (metaServers !== undefined && number >= metaServers.length) {
-        throw beyondList(number, metaServers);
-      }
-      if (number > 0 && clusterId === null) throw noNumber();
-      if (number === 0 && clusterId !== null) throw isNew(clusterId);
-      const appointment: Appointment = { number, clusterId };
-      this.#opening = this.#become(appointment).finally(() => {
-        this.#opening = undefined;
-      });
-    }
+  #becomeOnce(appointment: Appointment): Promise<Member> {
+    this.#opening ??= this.#become(appointment).finally(() => {
+      this.#opening = undefined;
+    });
     return this.#opening;
   }
 
@@ -305,8 +312,8 @@ export class ClusterService {
   }
 }
 
-function checkIdentity(database: ClusterDatabase, request: AdoptRequest): void {
-  const { clusterId, number } = request;
+function checkIdentity(database: ClusterDatabase, appointment: Appointment): void {
+  const { clusterId, number } = appointment;
   if (clusterId !== null && clusterId !== database.clusterId) {
     throw new ClusterError(
       'other-cluster',
