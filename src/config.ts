@@ -168,6 +168,11 @@ export function validateServerSettings(
   };
 }
 
+/** A metadata server's port. Throws {@link ConfigError}. */
+export function serverPort(text: string): number {
+  return port('metadata port (-m)', text);
+}
+
 /** How many servers there are to be. Throws {@link ConfigError}. */
 export function serverCount(text: string): number {
   return wholeNumber('number of servers', text, { from: 1, to: MAX_SERVERS });

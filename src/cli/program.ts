@@ -63,8 +63,9 @@ async function runCommand(program: ImssfsProgram): Promise<number> {
     return EXIT_USAGE;
   }
   const [first, ...rest] = program.args;
-  // Mount points by these names are ./server and ./info.
+  // Mount points by these names are ./server, ./info and so on.
   if (first === 'server') return runServerCommand(rest, program);
+  if (first === 'status') return (await import('./status-command.ts')).runStatusCommand(rest);
   if (first === 'info') return runInfoCommand(rest);
   if (first === 'install-mount-helper') return runInstallCommand(rest);
   const line = parseCommandLine(program.args, packageVersion());

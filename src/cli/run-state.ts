@@ -6,6 +6,7 @@ import {
   chmodSync, lstatSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync,
 } from 'node:fs'; // prettier-ignore
 import { posix } from 'node:path';
+import type { ClusterConfig, ClusterRequest } from './cluster-config.ts';
 import { FailureError, errorCode } from './errors.ts';
 import { type ProcessIdentity, isRunning } from './process-info.ts';
 
@@ -20,11 +21,20 @@ export interface RunState extends ProcessIdentity {
   /** Where the process logs; undefined for stderr. */
   logFile: string | undefined;
   version: string;
+  /** Where the servers are that live apart from the mount (`-d 1`, `-d 2`), and how they are asked. */
+  servers?: Pick<ClusterRequest, 'metaServers' | 'secret'> | undefined;
 }
 
 /** A run state and the file that it came from. */
 export interface StoredRunState extends RunState {
   file: string;
+}
+
+/** What a run state tells of servers apart. */
+export function serversApart(cluster: ClusterConfig | undefined): RunState['servers'] {
+  if (cluster === undefined || cluster.deployment === 0) return undefined;
+  const metaServers = cluster.metaServers.map(({ host, port }) => ({ host, port }));
+  return { metaServers, secret: cluster.secret };
 }
 
 /** Directories in which a user's daemons may note themselves, best first. */
@@ -164,7 +174,7 @@ function readRunState(file: string): RunState | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { pid, startTicks, phase, source, deviceMinor, logFile, version, mountPointHex } =
+  const { pid, startTicks, phase, source, deviceMinor, logFile, version, mountPointHex, servers } =
     value as Record<string, unknown>;
   if (!Number.isSafeInteger(pid) || !Number.isSafeInteger(startTicks)) return undefined;
   if (typeof mountPointHex !== 'string' || !/^([0-9a-f]{2})+$/.test(mountPointHex))
@@ -178,5 +188,23 @@ function readRunState(file: string): RunState | undefined {
     deviceMinor: typeof deviceMinor === 'number' ? deviceMinor : undefined,
     logFile: typeof logFile === 'string' ? logFile : undefined,
     version: typeof version === 'string' ? version : '',
+    servers: readServers(servers),
+  };
+}
+
+/** Undefined for anything else than {@link serversApart} wrote. */
+function readServers(value: unknown): RunState['servers'] {
+  if (typeof value !== 'object' || value === null) return undefined;
+  const { metaServers, secret } = value as { metaServers?: unknown; secret?: unknown };
+  if (!Array.isArray(metaServers) || typeof secret !== 'object' || secret === null)
+    return undefined;
+  const addresses = metaServers.flatMap((each: unknown) => {
+    const { host, port } = (each ?? {}) as { host?: unknown; port?: unknown };
+    return typeof host === 'string' && typeof port === 'number' ? [{ host, port }] : [];
+  });
+  const { file, insecure } = secret as { file?: unknown; insecure?: unknown };
+  return {
+    metaServers: addresses,
+    secret: { file: typeof file === 'string' ? file : undefined, insecure: insecure === true },
   };
 }

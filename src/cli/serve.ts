@@ -13,7 +13,7 @@ import type { RootLogger } from './logging.ts';
 import type { MountTools } from './mount-tools.ts';
 import { PATIENCE_MS } from './patience.ts';
 import { ownIdentity, ownUse } from './process-info.ts';
-import type { RunState, RunStateFile } from './run-state.ts';
+import { type RunState, type RunStateFile, serversApart } from './run-state.ts';
 import type { MountConfig, RunningMount, StartEngine } from './running-mount.ts';
 
 /** How long an unmount may take before the process ends without it. */
@@ -104,6 +104,7 @@ function ownState(request: ServeRequest): RunState {
     deviceMinor: undefined,
     logFile: request.logFile,
     version: request.version,
+    servers: serversApart(request.config.cluster),
   };
 }
 

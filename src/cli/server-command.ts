@@ -45,7 +45,7 @@ export async function runServerCommand(
     const uid = process.getuid?.() ?? 0;
     const runDirectory = makeRunDirectory(runDirectories(uid, process.env), uid);
     const task: DaemonTask = { task: 'server', plan };
-    const logName = `server-${plan.kind}-${plan.config.port}.log`;
+    const logName = `server-${plan.kind}-${plan.config.listenHost.replace(/[^\w.]+/g, '_')}-${plan.config.port}.log`;
     const { entry } = program;
     const where = { logLevels, logFile, logName, runDirectory };
     return goToBackground({ task, ...where, entry, timeoutMs, quiet: false });

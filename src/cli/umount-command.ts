@@ -9,6 +9,7 @@ import { FsError } from '../errno.ts';
 import type { UnmountMode } from '../fs/engine.ts';
 import { displayPath } from '../fs/mount-table.ts';
 import { bytesOf, joinPath, textOf } from './bytes-path.ts';
+import type { ClusterRequest } from './cluster-config.ts';
 import { EXIT_USAGE, FailureError, UsageError, failureOf, oneLine } from './errors.ts';
 import { canonicalPath } from './mount-point.ts';
 import type { ListedMount, MountTools } from './mount-tools.ts';
@@ -21,6 +22,8 @@ import {
   listRunStates,
   runDirectories,
 } from './run-state.ts';
+import { META_SERVER_OPTIONS, type MetaServersLine } from './status-command.ts';
+import { type StopValues, serversToStop, stopLine, stopServers } from './stop-servers.ts';
 import { packageVersion } from './version.ts';
 
 const DEFAULT_TIMEOUT_S = 60;
@@ -46,6 +49,11 @@ export interface UmountProgram {
   sleep(ms: number): Promise<unknown>;
   print(line: string): void;
   printError(line: string): void;
+  /** Ends the servers of a file system; resolves to their addresses. */
+  stopServers(
+    request: ClusterRequest,
+    options: { force: boolean; timeoutMs: number },
+  ): Promise<readonly string[]>;
 }
 
 interface UmountRequest {
@@ -54,11 +62,13 @@ interface UmountRequest {
   verbose: boolean;
   timeoutMs: number;
   mountPoints: Buffer[];
+  /** Undefined if servers are to be left alone. */
+  stop: MetaServersLine | undefined;
 }
 
 /** The commander definition; exported for documentation and tests. */
 export function umountCommand(version: string): Command {
-  return new Command('umount-imss')
+  const command = new Command('umount-imss')
     .argument('[MOUNTPOINT...]', 'where imssfs is mounted')
     .description(
       'Unmounts imssfs file systems, and returns when their processes have ended and their memory is free.',
@@ -67,6 +77,17 @@ export function umountCommand(version: string): Command {
     .addOption(new Option('-f, --force', 'abort requests that hang, then unmount'))
     .addOption(new Option('-a, --all', 'all imssfs mounts of this user (as root: of all users)'))
     .addOption(new Option('-v, --verbose', 'say what is done'))
+    .addOption(
+      new Option(
+        '--stop-servers',
+        'afterwards end the servers of the file system, if nobody has it mounted any more; with --force in any case',
+      ),
+    );
+  // Here, -a is --all.
+  for (const [flags, help] of META_SERVER_OPTIONS) {
+    command.addOption(new Option(flags.replace(/^-\w, /, ''), `for --stop-servers: ${help}`));
+  }
+  return command
     .addOption(
       new Option(
         '--timeout <seconds>',
@@ -87,18 +108,14 @@ export function parseUmountLine(args: readonly string[], version: string): Umoun
   const command = umountCommand(version);
   const answer = runParser(command, args);
   if (answer !== undefined) return answer;
-  const values = command.opts<{
-    lazy?: true;
-    force?: true;
-    all?: true;
-    verbose?: true;
-    timeout?: string;
-  }>();
+  const values = command.opts<UmountValues>();
   const all = values.all === true;
+  const stop = stopLine(values);
+  const namesServers = stop?.metaHostfile !== undefined || stop?.metaHosts !== undefined;
   if (all && command.args.length > 0) {
     throw new UsageError('--all and a mount point are given; leave out one of them');
   }
-  if (!all && command.args.length === 0) {
+  if (!all && command.args.length === 0 && !namesServers) {
     throw new UsageError('no mount point is given; name one, or use --all');
   }
   if (values.lazy === true && values.force === true) {
@@ -114,7 +131,15 @@ export function parseUmountLine(args: readonly string[], version: string): Umoun
     verbose: values.verbose === true,
     timeoutMs: Number(timeout) * 1000,
     mountPoints: command.args.map(bytesOf),
+    stop,
   };
+}
+
+interface UmountValues extends StopValues {
+  force?: true;
+  all?: true;
+  verbose?: true;
+  timeout?: string;
 }
 
 /** Runs the command and resolves to its exit code; errors have been printed. */
@@ -130,11 +155,22 @@ export async function runUmount(program: UmountProgram): Promise<number> {
       return 0;
     }
     const mountPoints = request.all ? await ownMounts(program) : request.mountPoints;
-    if (mountPoints.length === 0 && request.verbose) program.print('nothing is mounted');
+    if (request.all && mountPoints.length === 0 && request.verbose)
+      program.print('nothing is mounted');
+    const servers = await serversToStop(request.stop, mountPoints, (path) =>
+      serversOf(program, path),
+    );
     let exitCode = 0;
     // The last one first: a mount may lie inside an earlier one.
     for (const mountPoint of request.all ? mountPoints.toReversed() : mountPoints) {
       exitCode = Math.max(exitCode, await reporting(program, () => unmountOne(program, request, mountPoint))); // prettier-ignore
+    }
+    if (exitCode !== 0) return exitCode;
+    for (const each of servers) {
+      exitCode = Math.max(
+        exitCode,
+        await reporting(program, () => stopAll(program, request, each)),
+      );
     }
     return exitCode;
   } catch (error) {
@@ -155,6 +191,29 @@ async function reporting(program: UmountProgram, work: () => Promise<void>): Pro
   }
 }
 
+/** The servers of the file system that is mounted there. */
+async function serversOf(
+  program: UmountProgram,
+  mountPoint: Buffer,
+): Promise<StoredRunState['servers']> {
+  const path = await canonicalPath(absolute(program, mountPoint), 'unmount');
+  return daemonOf(program, path)?.servers;
+}
+
+async function stopAll(
+  program: UmountProgram,
+  request: UmountRequest,
+  servers: ClusterRequest,
+): Promise<void> {
+  const force = request.mode === 'force';
+  const stopped = await program.stopServers(servers, { force, timeoutMs: request.timeoutMs });
+  if (request.verbose) program.print(`stopped ${stopped.join(', ')}`);
+}
+
+function absolute(program: UmountProgram, path: Buffer): Buffer {
+  return path[0] === 0x2f ? path : joinPath(program.cwd, path);
+}
+
 async function ownMounts(program: UmountProgram): Promise<Buffer[]> {
   const mounts = await program.tools.listMounts();
   return mounts
@@ -169,8 +228,7 @@ async function unmountOne(
 ): Promise<void> {
   if (given.length === 0)
     throw new UsageError('the mount point is empty; name where imssfs is mounted');
-  const isAbsolute = given[0] === 0x2f;
-  const path = await canonicalPath(isAbsolute ? given : joinPath(program.cwd, given), 'unmount');
+  const path = await canonicalPath(absolute(program, given), 'unmount');
   const shown = displayPath(path);
   const state = await saying(program.tools.mountState(path), () => {
     program.printError(`umount-imss: waiting for the mount at ${shown} to answer`);
@@ -332,5 +390,6 @@ export function umountProgram(tools: MountTools, args: readonly string[]): Umoun
     sleep: (ms) => sleep(ms),
     print: (line) => process.stdout.write(`${line}\n`),
     printError: (line) => process.stderr.write(`${line}\n`),
+    stopServers,
   };
 }

@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'; // prettier-ignore
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ClusterConfig } from '../../../src/cli/cluster-config.ts';
 import test, { type ExecutionContext } from 'ava';
 import { FailureError } from '../../../src/cli/errors.ts';
 import { isRunning, ownIdentity, startTicksOf } from '../../../src/cli/process-info.ts';
@@ -10,6 +11,7 @@ import {
   listRunStates,
   makeRunDirectory,
   runDirectories,
+  serversApart,
 } from '../../../src/cli/run-state.ts';
 
 const uid = process.getuid?.() ?? 0;
@@ -31,6 +33,7 @@ function ownState(change: Partial<RunState> = {}): RunState {
     deviceMinor: undefined,
     logFile: '/var/log/x.log',
     version: '0.1.0',
+    servers: undefined,
     ...change,
   };
 }
@@ -98,4 +101,27 @@ test('a process is known by its number and its start', (t) => {
   t.true(isRunning(ownIdentity()));
   t.false(isRunning({ ...ownIdentity(), startTicks: 1 }));
   t.is(startTicksOf(2 ** 30), undefined);
+});
+
+test('a mount with servers apart notes how they are asked, and any other notes none', (t) => {
+  const directory = temporary(t);
+  const host = { host: 'node1', port: 5569, addresses: ['10.0.0.1'], thisMachine: false };
+  const secret = { file: '/s', insecure: false };
+  const cluster: ClusterConfig = {
+    deployment: 2,
+    metaServers: [host],
+    blockServers: undefined,
+    ownMeta: undefined,
+    ownBlocks: undefined,
+    nearBlockServer: undefined,
+    secret,
+    waitSeconds: 60,
+    blockSizeIsExplicit: false,
+  };
+  const servers = serversApart(cluster);
+  t.deepEqual(servers, { metaServers: [{ host: 'node1', port: 5569 }], secret });
+  t.is(serversApart({ ...cluster, deployment: 0 }), undefined);
+  t.is(serversApart(undefined), undefined);
+  new RunStateFile(directory, ownState({ servers }));
+  t.deepEqual(listRunStates([directory])[0]?.servers, servers);
 });

@@ -36,6 +36,7 @@ function stage(t: ExecutionContext): Stage {
     uid: 7,
     cwd: Buffer.from(base),
     runStates: () => [],
+    stopServers: () => Promise.resolve([]),
     sleep: () => Promise.resolve(),
     print: (line) => out.push(line),
     printError: (line) => errors.push(line),
@@ -199,3 +200,99 @@ test('the owner of a FUSE mount is read from mountinfo', (t) => {
   ].join('\n');
   t.deepEqual(parseMountOwners(text), new Map([[90, 1000], [91, 0]])); // prettier-ignore
 });
+
+/** A stage whose one mount is of a file system with servers apart. */
+function clusterStage(t: ExecutionContext): Stage & { stopped: unknown[] } {
+  const it = stage(t);
+  const stopped: unknown[] = [];
+  const secret = { file: undefined, insecure: true };
+  return {
+    ...it,
+    stopped,
+    runStates: () => [
+      {
+        pid: 2 ** 22 + 1,
+        startTicks: 1,
+        mountPoint: Buffer.from(it.mountPoint),
+        phase: 'mounted',
+        source: 'imss://',
+        deviceMinor: 51,
+        logFile: undefined,
+        version: '0.1.0',
+        file: '/run/imssfs/1.json',
+        servers: { metaServers: [{ host: 'node1', port: 5569 }], secret },
+      },
+    ],
+    stopServers: (request, options) => {
+      stopped.push([it.unmounted.length, request, options]);
+      return Promise.resolve(['node3:5555', 'node1:5569']);
+    },
+  };
+}
+
+const OF_NODE1 = {
+  metaServers: [{ host: 'node1', port: 5569 }],
+  secret: { file: undefined, insecure: true },
+  waitSeconds: 10,
+};
+
+test('--stop-servers ends the servers of the mount, after it is unmounted', async (t) => {
+  const it = clusterStage(t);
+  t.is(await runUmount({ ...it, args: ['--stop-servers', '-v', it.mountPoint] }), 0);
+  t.deepEqual(it.stopped, [[1, OF_NODE1, { force: false, timeoutMs: 60_000 }]]);
+  t.is(it.out.at(-1), 'stopped node3:5555, node1:5569');
+});
+
+test('--stop-servers --force ends them whoever else is there', async (t) => {
+  const it = clusterStage(t);
+  t.is(await runUmount({ ...it, args: ['--stop-servers', '--force', it.mountPoint] }), 0);
+  t.deepEqual(it.stopped, [[1, OF_NODE1, { force: true, timeoutMs: 60_000 }]]);
+});
+
+test('without --stop-servers, and after a mount that stays, servers are left alone', async (t) => {
+  const it = clusterStage(t);
+  t.is(await runUmount(it), 0);
+  const busy = { ...it.tools, unmount: () => Promise.reject(new FsError('EBUSY', 'in use')) };
+  t.is(await runUmount({ ...it, tools: busy, args: ['--stop-servers', it.mountPoint] }), 1);
+  t.deepEqual(it.stopped, []);
+});
+
+test('the servers of a named file system are ended without a mount', async (t) => {
+  const it = clusterStage(t);
+  const args = ['--stop-servers', '--meta-hosts', 'node1', '--insecure'];
+  t.is(await runUmount({ ...it, args }), 0);
+  t.deepEqual(it.stopped, [[0, OF_NODE1, { force: false, timeoutMs: 60_000 }]]);
+  t.deepEqual(it.unmounted, []);
+});
+
+test('servers that refuse are one line and exit code 1', async (t) => {
+  const it = clusterStage(t);
+  const refuse = () => Promise.reject(new Error('the file system is mounted (a, b): unmount it there first')); // prettier-ignore
+  const args = ['--stop-servers', it.mountPoint];
+  t.is(await runUmount({ ...it, args, stopServers: refuse }), 1);
+  t.deepEqual(it.errors, [
+    'umount-imss: the file system is mounted (a, b): unmount it there first',
+  ]);
+});
+
+test('--stop-servers for a mount without servers apart unmounts nothing', async (t) => {
+  const it = stage(t);
+  t.is(await runUmount({ ...it, args: ['--stop-servers', it.mountPoint] }), 1);
+  t.deepEqual(it.unmounted, []);
+  t.regex(it.errors[0] ?? '', /has no servers apart from mounts, or they are not known; name them/);
+});
+
+for (const [args, message] of [
+  [['--stop-servers'], /no mount point is given/],
+  [
+    ['--meta-hosts', 'a', '/m'],
+    /metadata servers are named, but nothing is to be done with them; add --stop-servers/,
+  ],
+  [['--stop-servers', '--lazy', '/m'], /--lazy and --stop-servers are given/],
+] as const) {
+  test(`"umount-imss ${args.join(' ')}" is wrong usage`, async (t) => {
+    const it = stage(t);
+    t.is(await runUmount({ ...it, args }), 2);
+    t.regex(it.errors[0] ?? '', message);
+  });
+}
