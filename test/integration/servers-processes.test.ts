@@ -19,8 +19,8 @@ function hostOf(cluster: Cluster, kind: 'metaServers' | 'blockServers'): string 
 
 test('a second server at the same address ends with 1 and one line that names the port', async (t) => {
   await withCluster(t, SERVERS, async (cluster) => {
-    const meta = ['meta', ...cluster.clusterArgs, '--node', hostOf(cluster, 'metaServers')];
-    const blocks = ['blocks', ...cluster.clusterArgs, '-h', 'hostfile', '-S', '64M'];
+    const meta = ['meta', ...cluster.servers.clusterArgs, '--node', hostOf(cluster, 'metaServers')];
+    const blocks = ['blocks', ...cluster.servers.clusterArgs, '-h', 'hostfile', '-S', '64M'];
     for (const [args, address] of [
       [meta, `${hostOf(cluster, 'metaServers')}:5569`],
       [
@@ -43,7 +43,7 @@ test('a second block server for a place that is taken ends with 1 and says who h
     const elsewhere = ['--listen', '127.0.0.1', '-p', '5555'];
     const { status, stderr } = await runServer(cluster, [
       'blocks',
-      ...cluster.clusterArgs,
+      ...cluster.servers.clusterArgs,
       ...place,
       ...elsewhere,
     ]);
