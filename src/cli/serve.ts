@@ -120,8 +120,10 @@ async function minorOf(request: ServeRequest): Promise<number | undefined> {
 }
 
 function readyLine(request: ServeRequest): string {
-  const { settings, request: mount } = request.config;
-  const details = [`capacity ${formatSize(settings.capacityBytes)}`, `pid ${process.pid}`];
+  const { settings, request: mount, cluster } = request.config;
+  const details = [`pid ${process.pid}`];
+  // Of a file system whose data is elsewhere, this mount's own setting says nothing.
+  if (cluster === undefined) details.unshift(`capacity ${formatSize(settings.capacityBytes)}`);
   if (request.logFile !== undefined) details.push(`log ${request.logFile}`);
   return `mounted ${mount.source} at ${displayPath(mount.mountPoint)} (${details.join(', ')})`;
 }

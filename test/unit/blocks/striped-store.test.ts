@@ -165,7 +165,10 @@ test('what concerns all servers has failed when one has, but only after all have
               order.push(`server ${n}`);
               if (n === 0) reject(new FsError('EIO', 'server 0'));
               else
-                setImmediate(() => (order.push(`server ${n} done`), resolve(undefined as never)));
+                setImmediate(() => {
+                  order.push(`server ${n} done`);
+                  resolve(undefined as never);
+                });
             });
           }),
       ),
