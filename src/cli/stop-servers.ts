@@ -1,5 +1,6 @@
 /** Ends the servers of a file system in order, and waits until they have ended. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { bytesOf, joinPath } from './bytes-path.ts';
 import type { ClusterRequest } from './cluster-config.ts';
 import { askStatus, askToStop } from './cluster-query.ts';
 import { displayPath } from '../fs/mount-table.ts';
@@ -63,6 +64,14 @@ export function stopLine(values: StopValues): MetaServersLine | undefined {
   return undefined;
 }
 
+/** What {@link serversToStop} works with. */
+export interface StopSurroundings {
+  /** Folder that relative files are meant from; the process itself stands elsewhere. */
+  cwd: Buffer;
+  /** The servers of the file system that is mounted there. */
+  serversOf(mountPoint: Buffer): Promise<RunState['servers']>;
+}
+
 /**
  * The file systems whose servers are to end: the one that is named, or those of the mounts, each once. Rejects with one
  * line where a mount has none that are known.
@@ -70,14 +79,14 @@ export function stopLine(values: StopValues): MetaServersLine | undefined {
 export async function serversToStop(
   line: MetaServersLine | undefined,
   mountPoints: readonly Buffer[],
-  serversOf: (mountPoint: Buffer) => Promise<RunState['servers']>,
+  around: StopSurroundings,
 ): Promise<ClusterRequest[]> {
   if (line === undefined) return [];
-  const named = await clusterRequest(line, { wait: STOP_WAIT_S });
+  const named = await clusterRequest(fromFolder(line, around.cwd), { wait: STOP_WAIT_S });
   if (named !== undefined) return [named];
   const found = new Map<string, ClusterRequest>();
   for (const mountPoint of mountPoints) {
-    const servers = await serversOf(mountPoint);
+    const servers = await around.serversOf(mountPoint);
     if (servers === undefined) {
       throw new FailureError(
         `${displayPath(mountPoint)} has no servers apart from mounts, or they are not known; name them with --meta-hosts, or leave out --stop-servers`,
@@ -89,4 +98,14 @@ export async function serversToStop(
     });
   }
   return [...found.values()];
+}
+
+function fromFolder(line: MetaServersLine, cwd: Buffer): MetaServersLine {
+  const resolved = { ...line };
+  for (const key of ['metaHostfile', 'secretFile'] as const) {
+    const file = resolved[key];
+    if (file === undefined || file === '' || file.startsWith('/')) continue;
+    resolved[key] = joinPath(cwd, bytesOf(file)).toString('latin1');
+  }
+  return resolved;
 }

@@ -157,9 +157,10 @@ export async function runUmount(program: UmountProgram): Promise<number> {
     const mountPoints = request.all ? await ownMounts(program) : request.mountPoints;
     if (request.all && mountPoints.length === 0 && request.verbose)
       program.print('nothing is mounted');
-    const servers = await serversToStop(request.stop, mountPoints, (path) =>
-      serversOf(program, path),
-    );
+    const servers = await serversToStop(request.stop, mountPoints, {
+      cwd: program.cwd,
+      serversOf: (path) => serversOf(program, path),
+    });
     let exitCode = 0;
     // The last one first: a mount may lie inside an earlier one.
     for (const mountPoint of request.all ? mountPoints.toReversed() : mountPoints) {

@@ -1,9 +1,10 @@
 import test from 'ava';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { skipsMounts, withFolder } from '../support/mount.ts';
-import { mountsBelow } from '../support/processes.ts';
-import { runOk } from '../support/run.ts';
+import { isAlive, mountsBelow } from '../support/processes.ts';
+import { describe, run, runOk } from '../support/run.ts';
 
 const SCRATCH_JOB = fileURLToPath(new URL('../../../examples/scratch-job.sh', import.meta.url));
 const TIMEOUT_MS = 60_000;
@@ -30,3 +31,75 @@ const TIMEOUT_MS = 60_000;
     });
   },
 );
+
+function example(name: string): string {
+  return fileURLToPath(new URL(`../../../examples/${name}`, import.meta.url));
+}
+
+/** A port that was free a moment ago. */
+async function freePort(host: string): Promise<string> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ host, port: 0 }, resolve);
+  });
+  const address = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return typeof address === 'object' && address !== null ? String(address.port) : '';
+}
+
+(skipsMounts ? test.skip : test.serial)(
+  'the example of nodes by hand shares a file over servers, and leaves nothing running',
+  async (t) => {
+    t.timeout(3 * TIMEOUT_MS);
+    await withFolder(TIMEOUT_MS, async (folder) => {
+      const result = await runOk(example('two-nodes.sh'), [folder], {
+        timeoutMs: 2 * TIMEOUT_MS,
+        env: {
+          META_PORT: await freePort('127.0.0.2'),
+          DATA_PORT: await freePort('127.0.0.4'),
+          HOME: folder,
+        },
+      });
+      t.regex(result.stdout, /\nwritten on client 1\n/);
+      t.regex(
+        result.stdout,
+        /\nblock servers\n {2}0 {2}127\.0\.0\.4:\d+ {2}up .*\n {2}1 {2}127\.0\.0\.5:\d+ {2}up /,
+      );
+      t.deepEqual(mountsBelow(folder), []);
+      const pids = [...result.stdout.matchAll(/pid (\d+)/g)].map((match) => Number(match[1]));
+      t.true(pids.length >= 6);
+      t.deepEqual(pids.filter(isAlive), []);
+    });
+  },
+);
+
+(skipsMounts || !existsSync('/usr/bin/mpirun.mpich') ? test.skip : test.serial)(
+  'the example of mpirun starts its servers with MPICH, and leaves nothing running',
+  async (t) => {
+    t.timeout(3 * TIMEOUT_MS);
+    await withFolder(TIMEOUT_MS, async (folder) => {
+      const [meta, data] = [await freePort('127.0.0.2'), await freePort('127.0.0.4')];
+      writeFileSync(`${folder}/stat_hostfile`, `127.0.0.2:${meta}\n`);
+      writeFileSync(`${folder}/hostfile`, `127.0.0.4:${data}\n127.0.0.5:${data}\n`);
+      const result = await run(example('mpirun.sh'), [folder], {
+        timeoutMs: 2 * TIMEOUT_MS,
+        env: { MPIRUN: 'mpirun.mpich -launcher fork -f', HOME: folder },
+        endsGroup: true,
+      });
+      t.is(result.status, 0, describe(result));
+      t.regex(result.stdout, /(^|\n)100000\n/);
+      const pids = [...result.stdout.matchAll(/pid (\d+)/g)].map((match) => Number(match[1]));
+      t.true(pids.length >= 4);
+      t.deepEqual(pids.filter(isAlive), []);
+      t.deepEqual(mountsBelow(folder), []);
+    });
+  },
+);
+
+for (const name of ['two-nodes.sh', 'mpirun.sh', 'slurm.sbatch']) {
+  test(`${name} is a script without a mistake in its syntax`, async (t) => {
+    const { status, stderr } = await run('bash', ['-n', example(name)]);
+    t.deepEqual([status, stderr], [0, '']);
+  });
+}

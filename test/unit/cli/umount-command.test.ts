@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
@@ -263,6 +263,19 @@ test('the servers of a named file system are ended without a mount', async (t) =
   t.is(await runUmount({ ...it, args }), 0);
   t.deepEqual(it.stopped, [[0, OF_NODE1, { force: false, timeoutMs: 60_000 }]]);
   t.deepEqual(it.unmounted, []);
+});
+
+test('a hostfile and a secret are meant from the folder of the shell', async (t) => {
+  const it = clusterStage(t);
+  writeFileSync(join(it.cwd.toString(), 'metas'), 'node7:1\n');
+  const args = ['--stop-servers', '--meta-hostfile', 'metas', '--secret-file', 'secret'];
+  t.is(await runUmount({ ...it, args }), 0, it.errors.join());
+  t.like(it.stopped[0], {
+    1: {
+      metaServers: [{ host: 'node7', port: 1 }],
+      secret: { file: join(it.cwd.toString(), 'secret') },
+    },
+  });
 });
 
 test('servers that refuse are one line and exit code 1', async (t) => {
