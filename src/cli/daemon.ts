@@ -96,10 +96,10 @@ export async function startDaemon(
   return reply.lines;
 }
 
-function titleOf(request: DaemonTask): string[] {
+function titleOf(request: DaemonRequest): string[] {
   if (request.task === 'mount') return [displayPath(request.config.request.mountPoint)];
   const { kind, config } = request.plan;
-  return ['server', kind, formatAddress(config.listenHost, config.port)];
+  return ['server', kind, formatAddress(config.listenHost, config.port), request.logFile];
 }
 
 /** Resolves to undefined if the process ended without a word. Rejects when it takes too long. */
