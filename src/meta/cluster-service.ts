@@ -144,11 +144,11 @@ export class ClusterService {
     appointment: Appointment,
     metaServers: readonly string[] | undefined,
   ): Promise<AdoptAnswer> {
-    const { number } = appointment;
+    const { number, clusterId } = appointment;
     if (metaServers !== undefined && number >= metaServers.length) {
       throw beyondList(number, metaServers);
     }
-    const { database, board } = this.#member ?? (await this.#becomeOnce(appointment));
+    const { database, board } = this.#member ?? (await this.#becomeOnce({ number, clusterId }));
     checkIdentity(database, appointment);
     if (metaServers !== undefined) database.transact((kv) => tellMetaServers(kv, metaServers));
     await this.#serveIfTold();

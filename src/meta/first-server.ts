@@ -80,8 +80,9 @@ export class FirstServer {
       board.publish(database.transact((kv) => declareBlocks(kv, list)));
     }
     const layout = this.#settleLayout(request);
+    const isKnown = this.#mounts.has(client);
     this.#mounts.set(client, request.name);
-    client.onClose(() => this.#mounts.delete(client));
+    if (!isKnown) client.onClose(() => this.#mounts.delete(client));
     return { layout, map: this.#map };
   }
 
@@ -110,12 +111,18 @@ export class FirstServer {
     const { board } = this.#options;
     if (number !== undefined) {
       this.#leases.asked(number, request.version);
-      this.#followers.add(client);
-      client.onClose(() => this.#followers.delete(client));
+      this.#follows(client);
     }
     const map = this.#stopping ? board.map : await board.changedFrom(request.version);
     if (number !== undefined) this.#leases.answered(number);
     return { map, stopping: this.#stopping };
+  }
+
+  /** The same connection asks every two seconds, and is listened to once. */
+  #follows(client: ClientConnection): void {
+    if (this.#followers.has(client)) return;
+    this.#followers.add(client);
+    client.onClose(() => this.#followers.delete(client));
   }
 
   async register(request: RegisterRequest, client: ClientConnection): Promise<RegisterAnswer> {
