@@ -170,7 +170,8 @@ export class LocalMetaStore implements MetaStore {
       this.#droppedAtOpen = dropDatasetsWithoutBlocks(this.#database);
       this.#inodes -= this.#droppedAtOpen;
     }
-    if (this.core.server === ROOT_SERVER) this.#compareLayout(defaults, logger);
+    // Where blocks outlive us, the first mount decides the layout, and the rest are told it.
+    if (options.blocksOutliveUs !== true) this.#compareLayout(defaults, logger);
     const { path } = this.#opened.file;
     logger.info({ path, inodes: this.#inodes, dropped: this.#droppedAtOpen }, 'metadata opened');
   }
