@@ -4,8 +4,14 @@ import { MemoryDatabase } from '../support/metadata-cluster/memory-database.ts';
 import { runRandomly } from '../support/metadata-cluster/run.ts';
 import { runScenario, SCENARIOS } from '../support/metadata-cluster/steps.ts';
 
+/** IMSSFS_TEST_SEED repeats one run, IMSSFS_TEST_MODEL_RUNS multiplies their number. */
+const GIVEN = process.env['IMSSFS_TEST_SEED'];
+const RUNS = 20 * Number(process.env['IMSSFS_TEST_MODEL_RUNS'] ?? 1);
+const SEEDS =
+  GIVEN === undefined ? Array.from({ length: RUNS }, (_, index) => index + 1) : [Number(GIVEN)];
+
 test('concurrent operations over three servers take place one after the other', async (t) => {
-  for (let seed = 1; seed <= 20; seed++) {
+  for (const seed of SEEDS) {
     const databases = [new MemoryDatabase(), new MemoryDatabase(), new MemoryDatabase()];
     const report = await runRandomly({
       seed,
@@ -14,13 +20,13 @@ test('concurrent operations over three servers take place one after the other', 
       operationsPerClient: 30,
       faults: false,
     });
-    t.log(seed, JSON.stringify(report));
-    t.deepEqual(report.problems, [], `seed ${seed}`);
+    t.deepEqual(report.problems, [], `IMSSFS_TEST_SEED=${seed}`);
+    t.true(report.succeeded > 20 && report.sightings > 20, `IMSSFS_TEST_SEED=${seed}`);
   }
 });
 
 test('they do so, and each exactly once, when servers and clients are killed', async (t) => {
-  for (let seed = 1; seed <= 20; seed++) {
+  for (const seed of SEEDS) {
     const databases = [new MemoryDatabase(), new MemoryDatabase(), new MemoryDatabase()];
     const report = await runRandomly({
       seed,
@@ -29,8 +35,8 @@ test('they do so, and each exactly once, when servers and clients are killed', a
       operationsPerClient: 30,
       faults: true,
     });
-    t.log(seed, JSON.stringify(report));
-    t.deepEqual(report.problems, [], `seed ${seed}`);
+    t.deepEqual(report.problems, [], `IMSSFS_TEST_SEED=${seed}`);
+    t.true(report.succeeded > 20 && report.sightings > 20, `IMSSFS_TEST_SEED=${seed}`);
   }
 });
 
