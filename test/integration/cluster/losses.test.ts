@@ -63,7 +63,7 @@ clusterTest(
       if (victim === undefined) throw new Error('no second server');
       await cluster.kill(victim);
       // The kernel of the mount that has written it still has all of it.
-    const read = await run('cat', [cluster.at(1, 'kept')], { timeoutMs: 60_000 });
+      const read = await run('cat', [cluster.at(1, 'kept')], { timeoutMs: 60_000 });
       t.false(read.timedOut);
       t.regex(read.stderr, /Input\/output error/);
       mkdirSync(cluster.at(0, 'folder'));
