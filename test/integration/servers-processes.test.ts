@@ -9,6 +9,9 @@ import { run, type RunResult } from '../support/run.ts';
 
 const SERVERS = { meta: 1, blocks: 1, mounts: 0 };
 
+/** As files in the cluster's folder. */
+const CLUSTER_ARGS = ['-a', 'stat_hostfile', '--secret-file', 'secret'];
+
 function runServer(cluster: Cluster, args: readonly string[]): Promise<RunResult> {
   return run(IMSSFS, ['server', ...args], { cwd: cluster.folder, timeoutMs: 30_000 });
 }
@@ -19,8 +22,8 @@ function hostOf(cluster: Cluster, kind: 'metaServers' | 'blockServers'): string 
 
 test('a second server at the same address ends with 1 and one line that names the port', async (t) => {
   await withCluster(t, SERVERS, async (cluster) => {
-    const meta = ['meta', ...cluster.servers.clusterArgs, '--node', hostOf(cluster, 'metaServers')];
-    const blocks = ['blocks', ...cluster.servers.clusterArgs, '-h', 'hostfile', '-S', '64M'];
+    const meta = ['meta', ...CLUSTER_ARGS, '--node', hostOf(cluster, 'metaServers')];
+    const blocks = ['blocks', ...CLUSTER_ARGS, '-h', 'hostfile', '-S', '64M'];
     for (const [args, address] of [
       [meta, `${hostOf(cluster, 'metaServers')}:5569`],
       [
@@ -43,7 +46,7 @@ test('a second block server for a place that is taken ends with 1 and says who h
     const elsewhere = ['--listen', '127.0.0.1', '-p', '5555'];
     const { status, stderr } = await runServer(cluster, [
       'blocks',
-      ...cluster.servers.clusterArgs,
+      ...CLUSTER_ARGS,
       ...place,
       ...elsewhere,
     ]);
