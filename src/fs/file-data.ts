@@ -154,6 +154,7 @@ export class FileData {
       known: inner,
       // Born, yet not known to be: an earlier report has failed.
       unreported: inner !== undefined && record.unborn,
+      capabilityIsGone: false,
       notes: new Notes((note) => this.#sendNote(file, note)),
       registered,
     };

@@ -23,6 +23,8 @@ export interface OpenFile {
   known: DataAttributes | undefined;
   /** Data or times have changed since the metadata server was last told. */
   unreported: boolean;
+  /** A write of this mount has dropped the file's capabilities, if it had any when it was opened. */
+  capabilityIsGone: boolean;
   /** Changes on their way to block 0. */
   readonly notes: Notes;
   /** What the metadata server takes this mount to have it open for. */

@@ -342,7 +342,11 @@ export class Vfs {
       const record = yield* wait(this.#meta.inode(file.inode));
       yield* this.#dropPrivilegeBits(record);
       yield* this.xattrs.dropCapability(record);
+    } else if (request.append && this.shared && !file.capabilityIsGone && file.born) {
+      // Appends bypass the page cache, and there the kernel asks for no capability to be dropped if root writes.
+      yield* this.xattrs.dropCapability(file.record);
     }
+    file.capabilityIsGone = true;
     return yield* this.#data.write(file, request);
   }
 
