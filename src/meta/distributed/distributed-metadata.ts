@@ -49,7 +49,11 @@ export class DistributedMetadata {
   constructor(options: DistributedMetadataOptions) {
     const { server, servers, numbers, timing, logger, onApplied } = options;
     const locks = this.#locks;
-    const database = new GuardedDatabase({ database: options.database, server, locks });
+    const database = new GuardedDatabase({
+      database: tellingOfFailures(options.database, numbers),
+      server,
+      locks,
+    });
     const participantAt = (at: number): Participant =>
       at === server ? this.participant : options.neighbour(at);
     const coordinator = new Coordinator({ database, participantAt, timing, logger, onApplied });
@@ -103,7 +107,7 @@ function newNumbers(
 ): (at: number) => MaybePromise<InodeId> {
   const pools = new Map<number, NumberPool>();
   return (at) => {
-    if (at === server) return ownNumber(database, numbers);
+    if (at === server) return database.transact((kv) => numbers.reserve(kv, 1)).first;
     let pool = pools.get(at);
     if (pool === undefined) {
       pool = new NumberPool(async (count) => {
@@ -120,11 +124,18 @@ function newNumbers(
   };
 }
 
-function ownNumber(database: Database, numbers: InodeNumbers): InodeId {
-  try {
-    return database.transact((kv) => numbers.reserve(kv, 1)).first;
-  } catch (error) {
-    numbers.rolledBack();
-    throw error;
-  }
+/** A transaction that fails takes back what it noted of the numbers that it gave out: operations may end half-way here. */
+function tellingOfFailures(database: Database, numbers: InodeNumbers): Database {
+  return {
+    get: (key) => database.get(key),
+    range: (range) => database.range(range),
+    transact: (operation, use) => {
+      try {
+        return database.transact(operation, use);
+      } catch (error) {
+        numbers.rolledBack();
+        throw error;
+      }
+    },
+  };
 }

@@ -214,12 +214,7 @@ export class LocalParticipant implements Participant {
 
   reserveNumbers(count: number): NumberChunk {
     const { database, numbers } = this.#options;
-    try {
-      return database.transact((kv) => numbers.reserve(kv, count));
-    } catch (error) {
-      numbers.rolledBack();
-      throw error;
-    }
+    return database.transact((kv) => numbers.reserve(kv, count));
   }
 
   /** Asks the coordinator what became of a transaction until it is over. */

@@ -69,7 +69,7 @@ export interface Mutation<T, R> {
 }
 
 /** How an operation over collected reads ended. */
-type Collected<T> = { ok: true; value: T } | { ok: false; error: FsError };
+type Collected<T> = { ok: true; value: T } | { ok: false; error: Error };
 
 export class Transactions {
   readonly #options: TransactionsOptions;
@@ -265,7 +265,7 @@ export class Transactions {
   /** Throws what ends the operation; returns after a pause where it is worth another attempt. */
   async #pauseOrFail(error: unknown, attempt: number, deadlineMs: number): Promise<void> {
     const { timing } = this.#options;
-    if (!RETRIED.some((kind) => error instanceof kind)) throw error;
+    if (!isRetried(error)) throw error;
     if (timing.nowMs() >= deadlineMs) {
       throw new FsError('EIO', 'metadata servers did not agree in time', { cause: error });
     }
@@ -277,11 +277,17 @@ export class Transactions {
   }
 }
 
+/** Whatever an operation throws may come of reads that never were true together: it counts once they are agreed on. */
 async function collect<T>(run: () => Task<T>): Promise<Collected<T>> {
   try {
     return { ok: true, value: await runTask(run()) };
   } catch (error) {
-    if (!(error instanceof FsError) || error instanceof KeyValueError) throw error;
-    return { ok: false, error };
+    const isOperations = !(error instanceof KeyValueError) && !isRetried(error);
+    if (isOperations && error instanceof Error) return { ok: false, error };
+    throw error;
   }
+}
+
+function isRetried(error: unknown): boolean {
+  return RETRIED.some((kind) => error instanceof kind);
 }
