@@ -53,15 +53,18 @@ export class MetaSession implements MetaServerStore {
   readonly shared = true;
   readonly #core: MetaCore;
   readonly #client: Buffer;
-  readonly #context: NamespaceContext;
   readonly #tag: RequestTag | undefined;
 
   /** `client` has CLIENT_ID_BYTES. All mutations of a store with a tag are that one request's. */
   constructor(core: MetaCore, client: Buffer, tag?: RequestTag) {
     this.#core = core;
     this.#client = client;
-    this.#context = core.context(client);
     this.#tag = tag;
+  }
+
+  /** Made anew for each operation: the epoch of the server map rises while a mount lives. */
+  get #context(): NamespaceContext {
+    return this.#core.context(this.#client);
   }
 
   #mutate<T extends StoredInode | undefined>(

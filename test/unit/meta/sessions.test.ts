@@ -247,3 +247,11 @@ test('a mount in the same process lives as long as it', async (t) => {
   await sessions.end(ONE);
   t.deepEqual(freed, [inode]);
 });
+
+test('what a mount in the same process makes after the server map has changed is placed by the new one', async (t) => {
+  const fixture = await open(t);
+  const local = fixture.sessions.local(ONE);
+  t.is((await local.create(at('before'), FILE)).mapEpoch, 1);
+  fixture.store.setMapEpoch(5);
+  t.is((await local.create(at('after'), FILE)).mapEpoch, 5);
+});
