@@ -12,11 +12,22 @@ export interface Note {
   storedDelta: number;
 }
 
+/**
+ * Least time between two notes of one file to a store elsewhere, in milliseconds, unless somebody waits for them: a
+ * sequential writer would otherwise send one beside each block.
+ */
+const INTERVAL_MS = 5;
+
 export class Notes {
   readonly #send: (note: Note) => MaybePromise<void>;
   #waiting: Note | undefined;
   #underWay: Promise<void> | undefined;
   #failure: { error: unknown } | undefined;
+  /** When the latest note to a store elsewhere was sent. */
+  #sentMs = -Infinity;
+  /** Somebody waits: notes go without a pause between them until all are through. */
+  #isHurried = false;
+  #endPause: (() => void) | undefined;
 
   /** `send` tells block 0, and keeps what it answers. */
   constructor(send: (note: Note) => MaybePromise<void>) {
@@ -30,38 +41,63 @@ export class Notes {
 
   /** A note to a store in this process has been taken when this returns; it throws what that fails with. */
   add(note: Note): void {
-    if (this.#underWay !== undefined) {
-      this.#waiting = merge(this.#waiting, note);
+    this.#waiting = merge(this.#waiting, note);
+    if (this.#underWay !== undefined) return;
+    if (performance.now() - this.#sentMs < INTERVAL_MS) {
+      this.#underWay = this.#run(undefined);
       return;
     }
-    const sent = this.#send(note);
-    if (isPromiseLike(sent)) this.#underWay = this.#follow(sent);
+    const sent = this.#sendWaiting();
+    if (!isPromiseLike(sent)) return;
+    this.#sentMs = performance.now();
+    this.#underWay = this.#run(sent);
+  }
+
+  #sendWaiting(): MaybePromise<void> {
+    const note = this.#waiting;
+    this.#waiting = undefined;
+    return note === undefined ? undefined : this.#send(note);
   }
 
   /** Never rejects: the failure is kept for {@link settle}. */
-  async #follow(first: PromiseLike<void>): Promise<void> {
-    let sent: MaybePromise<void> = first;
-    for (;;) {
+  async #run(first: PromiseLike<void> | undefined): Promise<void> {
+    try {
+      await first;
+    } catch (error) {
+      this.#failure ??= { error };
+    }
+    while (this.#waiting !== undefined) {
+      if (!this.#isHurried) await this.#interval();
+      this.#sentMs = performance.now();
       try {
-        await sent;
-      } catch (error) {
-        this.#failure ??= { error };
-      }
-      const next = this.#waiting;
-      if (next === undefined) break;
-      this.#waiting = undefined;
-      try {
-        sent = this.#send(next);
+        await this.#sendWaiting();
       } catch (error) {
         this.#failure ??= { error };
       }
     }
     this.#underWay = undefined;
+    this.#isHurried = false;
+  }
+
+  /** Until the next note may be sent, or somebody waits for it. */
+  #interval(): Promise<void> {
+    const leftMs = this.#sentMs + INTERVAL_MS - performance.now();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, Math.max(0, leftMs));
+      this.#endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   /** Waits until nothing is under way. A failure is left for those who may tell of it, as close(2) may and stat(2) not. */
   *pause(): Task<void> {
-    while (this.#underWay !== undefined) yield* wait(this.#underWay);
+    while (this.#underWay !== undefined) {
+      this.#isHurried = true;
+      this.#endPause?.();
+      yield* wait(this.#underWay);
+    }
   }
 
   /** Waits until block 0 knows everything. Throws what a note failed with, once. */

@@ -16,6 +16,7 @@ import {
 } from './abi.ts';
 import type { Decoded } from './layout.ts';
 import { attrFromStat, dataReply, emptyReply, structReply } from './reply.ts';
+import type { FreshAttributes } from './fresh-attributes.ts';
 import type { RequestHeader as Header } from './request.ts';
 
 /** A day. While this is the only mount, every change goes through this very kernel, so nothing can become stale. */
@@ -23,6 +24,8 @@ const LONE_VALID_SECONDS = 86_400;
 
 export interface OperationContext {
   readonly vfs: Vfs;
+  /** What a lookup has just told, for the question that follows it. */
+  readonly fresh: FreshAttributes;
 }
 
 /** A finished operation, not sent yet. */
@@ -90,6 +93,7 @@ export function openValues(
 /** Tells the kernel of an inode, which counts as one lookup. */
 export function entryReply(context: OperationContext, header: Header, entry: Entry): Reply {
   const reply = structReply(header.unique, FUSE_ENTRY_OUT, entryValues(context, entry));
+  if (context.vfs.shared) context.fresh.remember(header.pid, entry);
   return { parts: [reply], lookups: [entry.inode] };
 }
 

@@ -89,7 +89,9 @@ const HANDLERS: Handlers = {
   },
 
   *GETATTR(context, { header }) {
-    return attrReply(context, header, yield* context.vfs.getattr(toInode(context, header.nodeid)));
+    const inode = toInode(context, header.nodeid);
+    const stat = context.fresh.take(header.pid, inode) ?? (yield* context.vfs.getattr(inode));
+    return attrReply(context, header, stat);
   },
 
   *SETATTR(context, { header, input }) {
@@ -165,6 +167,7 @@ const HANDLERS: Handlers = {
     const spec = { mode: FileType.REGULAR | (input.mode & PERMISSION_MASK), uid, gid };
     const mode = { ...openMode(input), exclusive: (input.flags & O_EXCL) !== 0 };
     const created = yield* context.vfs.create(entry, spec, mode);
+    if (context.vfs.shared) context.fresh.remember(header.pid, created);
     const how = openFlags(context, input, created);
     const reply = createReply(unique, entryValues(context, created), openValues(created, how));
     return { parts: [reply], lookups: [created.inode], opened: created.handle };

@@ -10,7 +10,9 @@ import type { Logger } from '../../log.ts';
 import { isPromiseLike, runTask } from '../../task.ts';
 import type { Vfs } from '../vfs.ts';
 import { type Negotiated, NOTHING_NEGOTIATED } from './abi.ts';
+import { FreshAttributes } from './fresh-attributes.ts';
 import { BusyPoll } from './busy-poll.ts';
+import { PendingPoll } from './pending-poll.ts';
 import { describeExchange, describeRequest } from './debug.ts';
 import type { Device } from './device.ts';
 import { negotiate, type Negotiation, UnsupportedProtocolError } from './negotiate.ts';
@@ -72,6 +74,7 @@ export class Session {
   readonly #busyPoll: BusyPoll;
   readonly #events: SessionEvents;
   readonly #pending = new Map<number, PendingRequest>();
+  readonly #pendingPoll: PendingPoll;
   readonly #context: OperationContext;
   #negotiated: Negotiated = NOTHING_NEGOTIATED;
   #payload: BlockLease;
@@ -84,9 +87,10 @@ export class Session {
     this.#logger = options.logger;
     this.#debug = options.debug;
     this.#busyPoll = new BusyPoll(options.busyPollMs);
+    this.#pendingPoll = new PendingPoll(options.busyPollMs, () => this.#pending.size > 0);
     this.#events = events;
     this.#payload = options.payloads.lease();
-    this.#context = { vfs: options.vfs };
+    this.#context = { vfs: options.vfs, fresh: new FreshAttributes() };
     this.#vfs.onModeChanged = (inode) => {
       this.#forgetAttributes(inode);
     };
@@ -206,6 +210,7 @@ export class Session {
       this.#send(request.header, [errorReply(request.header.unique, Errno.EIO)]);
       return;
     }
+    if (request.op !== 'GETATTR') this.#context.fresh.forget(request.header.pid);
     const task = operationFor(this.#context, request, this.#payload);
     if (task === undefined) {
       this.#refuse(request, new FsError('ENOSYS'));
@@ -227,6 +232,7 @@ export class Session {
     const controller = new AbortController();
     this.#pending.set(request.header.uniqueKey, { controller, payload: this.#payload });
     this.#payload = this.#payloads.lease();
+    this.#pendingPoll.begin();
     return controller.signal;
   }
 
@@ -236,6 +242,7 @@ export class Session {
       this.#pending.get(key)?.payload.release();
       this.#pending.delete(key);
       this.#guard(finish);
+      if (this.#pending.size === 0) setImmediate(this.#lookForNext);
     };
     outcome.then(
       (reply) => {
@@ -250,6 +257,13 @@ export class Session {
       },
     );
   }
+
+  /** A caller whose answer came from another node sends its next request as soon as one whose answer was here. */
+  readonly #lookForNext = (): void => {
+    this.#guard(() => {
+      if (!this.#ended && this.#pending.size === 0) this.serve();
+    });
+  };
 
   /** Sends a reply; only what the kernel has received counts as looked up or open. */
   #answer(request: Request, reply: Reply): void {

@@ -65,11 +65,12 @@ test('a failure waits for settle, is thrown once, and keeps no later note back',
   const { notes, sent, answer } = slow();
   notes.add({ endBytes: 1, storedDelta: 1 });
   notes.add({ endBytes: 2, storedDelta: 1 });
+  const paused = runTask(notes.pause());
   answer(new Error('first'));
   await turn();
   t.is(sent.length, 2);
   answer(new Error('second'));
-  await runTask(notes.pause());
+  await paused;
   t.throws(
     () => {
       runSync(notes.settle());
@@ -79,4 +80,22 @@ test('a failure waits for settle, is thrown once, and keeps no later note back',
   t.notThrows(() => {
     runSync(notes.settle());
   });
+});
+
+test('a writer that goes on sends no note beside each block, until somebody waits for it', async (t) => {
+  const { notes, sent, answer } = slow();
+  notes.add({ endBytes: 1, storedDelta: 1 });
+  answer();
+  await turn();
+  t.false(notes.pending);
+  notes.add({ endBytes: 2, storedDelta: 1 });
+  notes.add({ endBytes: 3, storedDelta: 1 });
+  t.true(notes.pending);
+  t.is(sent.length, 1);
+  const settled = runTask(notes.settle());
+  await turn();
+  t.deepEqual(sent[1], { endBytes: 3, storedDelta: 2 });
+  answer();
+  await settled;
+  t.false(notes.pending);
 });

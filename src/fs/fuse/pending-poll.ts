@@ -1,0 +1,35 @@
+/**
+ * Keeps the event loop awake for a moment while requests wait for another node, whose answer mostly comes sooner than a
+ * sleeping CPU would be awake again.
+ */
+
+/** An answer of another node takes several times as long as the kernel's next request. */
+const ANSWER_FACTOR = 4;
+
+export class PendingPoll {
+  readonly #limitMs: number;
+  readonly #isPending: () => boolean;
+  #untilMs = 0;
+  #isTurning = false;
+
+  /** `busyPollMs` is how long the session looks for the kernel's next request; 0 never polls. */
+  constructor(busyPollMs: number, isPending: () => boolean) {
+    this.#limitMs = busyPollMs * ANSWER_FACTOR;
+    this.#isPending = isPending;
+  }
+
+  /** A request begins to wait. */
+  begin(): void {
+    if (this.#limitMs === 0) return;
+    this.#untilMs = performance.now() + this.#limitMs;
+    if (this.#isTurning) return;
+    this.#isTurning = true;
+    setImmediate(this.#turn);
+  }
+
+  /** An event loop with something to do in its next turn looks at its sockets without sleeping. */
+  readonly #turn = (): void => {
+    if (this.#isPending() && performance.now() < this.#untilMs) setImmediate(this.#turn);
+    else this.#isTurning = false;
+  };
+}

@@ -1,0 +1,42 @@
+import test from 'ava';
+import { PendingPoll } from '../../../../src/fs/fuse/pending-poll.ts';
+
+/** Turns of the event loop until `asked` stops growing. */
+async function turnsOf(asked: () => number): Promise<void> {
+  for (let before = -1; before !== asked();) {
+    before = asked();
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+test('the event loop stays awake until nothing is pending', async (t) => {
+  let asked = 0;
+  const poll = new PendingPoll(1000, () => ++asked < 5);
+  poll.begin();
+  poll.begin();
+  await turnsOf(() => asked);
+  t.is(asked, 5);
+  poll.begin();
+  await turnsOf(() => asked);
+  t.is(asked, 6);
+});
+
+test('it falls asleep when the answer takes too long', async (t) => {
+  let asked = 0;
+  const poll = new PendingPoll(0.1, () => ++asked > 0);
+  poll.begin();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const before = asked;
+  t.true(before > 0);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.is(asked, before);
+});
+
+test('without a limit it never polls', async (t) => {
+  let asked = 0;
+  const poll = new PendingPoll(0, () => ++asked > 0);
+  poll.begin();
+  await turnsOf(() => asked);
+  t.is(asked, 0);
+});
