@@ -94,11 +94,17 @@ export class FileData {
     }
   }
 
-  /** As {@link acquire} for writing, without asking anyone where this mount has it open for writing anyway. */
+  /** As {@link acquire} for writing; where this mount has it open for writing, only the record is asked for. */
   *acquireForChange(inode: InodeId): Task<OpenFile> {
     const file = this.handles.openFile(inode);
     if (file?.registered !== 'write') return yield* this.acquire(inode, true);
     this.handles.enter(inode, true);
+    try {
+      file.record = yield* wait(this.#meta.inode(inode));
+    } catch (error) {
+      this.#abandon(inode, true);
+      throw error;
+    }
     return file;
   }
 

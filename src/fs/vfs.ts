@@ -428,8 +428,10 @@ export class Vfs {
     return mergeStat(record, yield* this.#data.attributesOf(record));
   }
 
-  /** Keeps block 0's copy of the outer attributes true, without waiting for it. */
+  /** Outer attributes have changed: what is known of an open file, and block 0's copy, which nobody waits for. */
   #copyToBlock0(record: InodeRecord): void {
+    const file = this.#data.handles.openFile(record.inode);
+    if (file !== undefined) file.record = record;
     if (record.unborn && !record.unsettled) return;
     const stat = mergeStat(record, undefined);
     this.#background('copying attributes to block 0', () => this.#blocks.copyStat(record, stat));

@@ -171,7 +171,9 @@ export class LocalMetaStore implements MetaStore {
       this.#inodes -= this.#droppedAtOpen;
     }
     // Where blocks outlive us, the first mount decides the layout, and the rest are told it.
-    if (options.blocksOutliveUs !== true) this.#compareLayout(defaults, logger);
+    if (options.blocksOutliveUs !== true && this.core.server === ROOT_SERVER) {
+      this.#compareLayout(defaults, logger);
+    }
     const { path } = this.#opened.file;
     logger.info({ path, inodes: this.#inodes, dropped: this.#droppedAtOpen }, 'metadata opened');
   }
