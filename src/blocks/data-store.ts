@@ -120,8 +120,16 @@ export class DataStore {
 
   discard(view: DatasetView): { storedDelta: number } {
     const row = this.#table.find(view.inode);
-    if (row !== 0) this.#synchronize(row, view);
+    if (row === 0) this.#remember(view);
+    else this.#synchronize(row, view);
     return { storedDelta: this.#settle(view.inode) };
+  }
+
+  /** What is written later as of before the truncation has to be refused here, too: who knows of it would discard it. */
+  #remember(view: DatasetView): void {
+    reserveOrFail(() => {
+      this.#insertRow(view);
+    });
   }
 
   /** Frees all data blocks of the dataset in `row`. */
@@ -270,14 +278,17 @@ export class DataStore {
   ): void {
     const table = this.#table;
     let row = table.find(view.inode);
-    if (row === 0) {
-      row = table.insert(view.inode);
-      table.set(row, Field.APPLIED, view.generation);
-      table.set(row, Field.KNOWN, view.generation);
-    }
+    if (row === 0) row = this.#insertRow(view);
     this.#index.insert(row, block, stored);
     table.add(row, Field.SLOT_BYTES, this.#slots.slotBytes(stored.ref));
     this.#countStored(row, stored.storedBytes);
+  }
+
+  #insertRow({ inode, generation }: DatasetView): number {
+    const row = this.#table.insert(inode);
+    this.#table.set(row, Field.APPLIED, generation);
+    this.#table.set(row, Field.KNOWN, generation);
+    return row;
   }
 
   /** Puts a block into another slot and frees the one that it was in. */

@@ -246,6 +246,22 @@ const CASES: Record<string, Case> = {
     t.deepEqual(await store.discard(newer), { storedDelta: 100 - 4096 });
   },
 
+  'a server remembers a truncation also of a dataset of which it has nothing': async (t, open) => {
+    const store = await open();
+    const file = datasetOf(1, { blockSizeBytes: 4096 });
+    const view = viewOf(file);
+    const newer = { ...view, generation: 1, truncatedBytes: 0 };
+    t.deepEqual(await store.discard(newer), { storedDelta: 0 });
+    const bytes = Buffer.from('written after the cut');
+    for (let block = 1; block <= 4; block++) {
+      // Taken as of before the cut, it would be discarded by whoever knows of that.
+      const failure = await failureOf(() => writeBytes(store, view, { block, bytes }));
+      t.true(failure instanceof StaleGenerationError, `block ${block}`);
+    }
+    await store.free(file.inode);
+    t.is((await store.usage()).datasets, 0);
+  },
+
   'a truncation waits for the one before it to be confirmed': async (t, open) => {
     const store = await open();
     const file = datasetOf(1);

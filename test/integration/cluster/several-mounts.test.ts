@@ -107,6 +107,21 @@ clusterTest('a size is there for others after fsync, and after close', async (t)
   });
 });
 
+clusterTest('what is written after another mount has truncated stays', async (t) => {
+  await withCluster(t, SHAPE, (cluster) => {
+    const bytes = Buffer.alloc(8 * 2 ** 20, 'x');
+    const here = openSync(cluster.at(0, 'shared'), 'w');
+    const there = openSync(cluster.at(1, 'shared'), 'w');
+    writeSync(here, bytes);
+    closeSync(here);
+    closeSync(there);
+    for (const mount of [0, 1]) {
+      t.true(readFileSync(cluster.at(mount, 'shared')).equals(bytes), `mount ${mount}`);
+    }
+    return Promise.resolve();
+  });
+});
+
 clusterTest('four writers on two mounts append 10,000 lines: none is lost or torn', async (t) => {
   await withCluster(t, SHAPE, async (cluster) => {
     const each = 2500;
