@@ -442,12 +442,11 @@ export class FileData {
     }
   }
 
+  /** Also where this mount has heard of the truncation before: that does not mean that all servers have. */
   *#discard(file: OpenFile, inner: DataAttributes): Task<void> {
-    const isNews = inner.generation > file.view.generation;
     file.born = true;
     file.view = viewOf(file.record, inner);
     file.known = inner;
-    if (!isNews) return;
     this.#pages.changedHere(file.inode, inner.dataVersion);
     const { storedDelta } = yield* wait(this.#blocks.discard(file.view));
     if (storedDelta !== 0) file.notes.add({ endBytes: 0, storedDelta });

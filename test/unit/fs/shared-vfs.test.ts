@@ -215,6 +215,24 @@ test('what one mount has closed, another one opens: size and data', async (t) =>
   });
 });
 
+test('a truncation that another mount did not finish is finished first, also by who has heard of it', async (t) => {
+  await withMounts(2, async ([one, two]) => {
+    if (one === undefined || two === undefined) return;
+    const inode = await settledFile(one.vfs, 'file', 'some data');
+    const dying = await runTask(one.vfs.open(inode, WRITE));
+    one.fail('blocks.discard', new FsError('EIO'));
+    await t.throwsAsync(async () => runTask(one.vfs.setattr(inode, { sizeBytes: 5 })));
+    t.truthy(dying);
+    const { handle } = await runTask(two.vfs.open(inode, WRITE));
+    t.is(await read(two.vfs, handle), 'some ');
+    const calls = await two.callsOf(() => runTask(two.vfs.setattr(inode, { sizeBytes: 3 })));
+    t.deepEqual(
+      calls.filter((call) => ['blocks.truncate', 'blocks.discard'].includes(call)),
+      ['blocks.truncate', 'blocks.discard', 'blocks.truncate', 'blocks.discard'],
+    );
+  });
+});
+
 test('truncate to 0, death before the discard, truncate to 100: old bytes do not show', async (t) => {
   await withMounts(2, async ([one, two]) => {
     if (one === undefined || two === undefined) return;
