@@ -24,6 +24,7 @@ import { Notes } from './notes.ts';
 import { PageVersions } from './page-versions.ts';
 import { readRange } from './reader.ts';
 import { requireRegular } from './record-types.ts';
+import { waitToTheEnd } from './settle.ts';
 import type { Opened } from './types.ts';
 import { MAX_FILE_BYTES, writeBlocks, type Written } from './writer.ts';
 
@@ -194,7 +195,7 @@ export class FileData {
       file.registered = level;
       file.unreported = false;
       try {
-        yield* wait(this.#meta.closeInode(file.inode, level, report));
+        yield* waitToTheEnd(this.#meta.closeInode(file.inode, level, report));
       } catch (error) {
         file.unreported = report !== undefined;
         throw error;
@@ -370,7 +371,7 @@ export class FileData {
   *#append(file: OpenFile, payload: Payload): Task<number> {
     const wanted = payload.bytes.length;
     const seed = this.#seedFor(file);
-    const { offset } = yield* wait(this.#blocks.reserveAppend(file.record, wanted, seed));
+    const { offset } = yield* waitToTheEnd(this.#blocks.reserveAppend(file.record, wanted, seed));
     file.born = true;
     file.unreported = true;
     let stored = 0;
@@ -424,7 +425,7 @@ export class FileData {
     let confirmedGeneration = 0;
     for (;;) {
       try {
-        const inner = yield* wait(
+        const inner = yield* waitToTheEnd(
           this.#blocks.truncate(
             file.record,
             { ...truncation, confirmedGeneration },
@@ -448,7 +449,7 @@ export class FileData {
     file.view = viewOf(file.record, inner);
     file.known = inner;
     this.#pages.changedHere(file.inode, inner.dataVersion);
-    const { storedDelta } = yield* wait(this.#blocks.discard(file.view));
+    const { storedDelta } = yield* waitToTheEnd(this.#blocks.discard(file.view));
     if (storedDelta !== 0) file.notes.add({ endBytes: 0, storedDelta });
     this.#background('confirming a truncation', () =>
       this.#blocks.confirmTruncation(file.record, inner.generation),

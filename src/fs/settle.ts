@@ -3,8 +3,8 @@ import { isPromiseLike, type MaybePromise, type Task } from '../task.ts';
 
 /**
  * Starts calls in their order, until one fails at once, and waits until every one that was started has ended, well or
- * not, even if the waiting task is aborted: the buffers that were passed to a call are in use until then. An abort is
- * thrown afterwards. If all answer at once, nothing is waited for; otherwise `keep` makes of what has come at once
+ * not, even if the waiting task is aborted: the buffers that were passed to a call are in use until then, and what the
+ * calls have done is done, so that the abort counts for nothing. If all answer at once, nothing is waited for; otherwise `keep` makes of what has come at once
  * something that lasts until the others have come.
  */
 export function* settleAll<T>(
@@ -25,9 +25,8 @@ export function* settleAll<T>(
   const all = Promise.all(started.map(async (outcome) => await lasting(outcome, keep)));
   try {
     return (yield all) as PromiseSettledResult<T>[];
-  } catch (error) {
-    yield all;
-    throw error;
+  } catch {
+    return (yield all) as PromiseSettledResult<T>[];
   }
 }
 
@@ -51,10 +50,16 @@ async function outcomeOf<T>(answer: PromiseLike<T>): Promise<PromiseSettledResul
   }
 }
 
-/** As `wait`, but an abort is thrown only when the call has ended. */
+/**
+ * As `wait`, but an abort counts for nothing: what the call answers does. For calls that change something elsewhere, whose
+ * caller would otherwise not know what it has to account for.
+ */
 export function* waitToTheEnd<T>(call: MaybePromise<T>): Task<T> {
   if (!isPromiseLike(call)) return call;
-  const [outcome] = yield* settleAll([() => call]);
-  if (outcome?.status === 'fulfilled') return outcome.value;
-  throw outcome?.reason;
+  try {
+    return (yield call) as T;
+  } catch {
+    // An abort, which comes once, or the call's own failure, which is thrown again.
+    return (yield call) as T;
+  }
 }

@@ -27,6 +27,7 @@ import { FileData, type WriteRequest } from './file-data.ts';
 import { inodeOf, type OpenFile } from './handles.ts';
 import { InodeReferences } from './inode-references.ts';
 import { isDirectory, isRegular } from './record-types.ts';
+import { waitToTheEnd } from './settle.ts';
 import type {
   Caller,
   DirectorySink,
@@ -116,13 +117,18 @@ export class Vfs {
     const level = mode.write ? 'write' : 'read';
     let record: InodeRecord;
     try {
-      record = yield* wait(this.#meta.create(entry, this.#placed(spec), level));
+      record = yield* waitToTheEnd(this.#meta.create(entry, this.#placed(spec), level));
     } catch (error) {
       if (mode.exclusive || !(error instanceof FsError) || error.errno !== Errno.EEXIST)
         throw error;
       const existing = yield* wait(this.#meta.lookup(entry.parent, entry.name));
       const opened = yield* this.open(existing.inode, mode);
-      return { inode: existing.inode, stat: yield* this.getattr(existing.inode), ...opened };
+      try {
+        return { inode: existing.inode, stat: yield* this.getattr(existing.inode), ...opened };
+      } catch (failure) {
+        yield* this.release(opened.handle);
+        throw failure;
+      }
     }
     const opened = this.#data.adopt(record, mode.write);
     this.references.addHandle(record.inode);
@@ -131,7 +137,7 @@ export class Vfs {
 
   /** mkdir, mknod. EEXIST, ENOTDIR, EMLINK. */
   *make(entry: EntryName, spec: NewInode): Task<Entry> {
-    return yield* this.#entry(yield* wait(this.#meta.create(entry, this.#placed(spec))));
+    return yield* this.#entry(yield* waitToTheEnd(this.#meta.create(entry, this.#placed(spec))));
   }
 
   #placed(spec: NewInode): NewInode {
@@ -142,7 +148,7 @@ export class Vfs {
   *symlink(entry: EntryName, target: Buffer, owner: Pick<Caller, 'uid' | 'gid'>): Task<Entry> {
     const { uid, gid } = owner;
     const spec = { mode: FileType.SYMLINK | 0o777, uid, gid, target };
-    const record = yield* wait(this.#meta.create(entry, this.#placed(spec)));
+    const record = yield* waitToTheEnd(this.#meta.create(entry, this.#placed(spec)));
     const stat = mergeStat(record, undefined);
     this.#background('writing block 0 of a symlink', () =>
       runTask(this.#bearSymlink(record, { stat, target })),
@@ -170,21 +176,21 @@ export class Vfs {
   }
 
   *link(inode: InodeId, entry: EntryName): Task<Entry> {
-    const record = yield* wait(this.#meta.link(inode, entry));
+    const record = yield* waitToTheEnd(this.#meta.link(inode, entry));
     this.#copyToBlock0(record);
     return yield* this.#entry(record);
   }
 
   *unlink(entry: EntryName): Task<void> {
-    this.#lostName(yield* wait(this.#meta.unlink(entry)));
+    this.#lostName(yield* waitToTheEnd(this.#meta.unlink(entry)));
   }
 
   *rmdir(entry: EntryName): Task<void> {
-    this.#lostName(yield* wait(this.#meta.rmdir(entry)));
+    this.#lostName(yield* waitToTheEnd(this.#meta.rmdir(entry)));
   }
 
   *rename(from: EntryName, to: EntryName, flags: RenameFlags): Task<void> {
-    const replaced = yield* wait(this.#meta.rename(from, to, flags));
+    const replaced = yield* waitToTheEnd(this.#meta.rename(from, to, flags));
     if (replaced !== undefined) this.#lostName(replaced);
   }
 
@@ -254,7 +260,7 @@ export class Vfs {
       (truncation?.file.born === true || (yield* this.#data.hasBlock0(record)));
     const outer = outerChange(record, change, hasBlock0 ? undefined : times);
     if (outer !== undefined) {
-      record = yield* wait(this.#meta.setAttributes(record.inode, outer));
+      record = yield* waitToTheEnd(this.#meta.setAttributes(record.inode, outer));
       this.#copyToBlock0(record);
     }
     if (truncation !== undefined || outer?.uid !== undefined || outer?.gid !== undefined) {
@@ -353,7 +359,7 @@ export class Vfs {
   *#dropPrivilegeBits(record: InodeRecord): Task<void> {
     const change = outerChange(record, { dropPrivilegeBits: true }, undefined);
     if (change === undefined) return;
-    this.#copyToBlock0(yield* wait(this.#meta.setAttributes(record.inode, change)));
+    this.#copyToBlock0(yield* waitToTheEnd(this.#meta.setAttributes(record.inode, change)));
     this.onModeChanged?.(record.inode);
   }
 

@@ -45,20 +45,27 @@ test('no call is started after one that failed at once; the others are waited fo
   );
 });
 
-test('an abort is thrown only after the call has ended', async (t) => {
-  const abort = new AbortController();
-  let end = (): void => undefined;
-  const call = new Promise<void>((resolve) => {
-    end = resolve;
-  });
-  let isDone = false;
-  const waiting = Promise.resolve(runTask(waitToTheEnd(call), () => abort.signal)).finally(
-    () => (isDone = true),
-  );
-  const failed = t.throwsAsync(waiting, { message: 'interrupted' });
-  abort.abort(new Error('interrupted'));
-  await later(undefined);
-  t.false(isDone);
-  end();
-  await failed;
+test('an abort does not end a call that changes something: its answer counts, or its failure', async (t) => {
+  for (const isFailing of [false, true]) {
+    const abort = new AbortController();
+    let end = (): void => undefined;
+    const call = new Promise<string>((resolve, reject) => {
+      end = () => {
+        if (isFailing) reject(new Error('full'));
+        else resolve('answer');
+      };
+    });
+    let isDone = false;
+    const waiting = Promise.resolve(runTask(waitToTheEnd(call), () => abort.signal)).finally(
+      () => (isDone = true),
+    );
+    const outcome = Promise.allSettled([waiting]);
+    abort.abort(new Error('interrupted'));
+    await later(undefined);
+    t.false(isDone);
+    end();
+    const [settled] = await outcome;
+    if (isFailing) t.like(settled, { status: 'rejected', reason: { message: 'full' } });
+    else t.deepEqual(settled, { status: 'fulfilled', value: 'answer' });
+  }
 });
