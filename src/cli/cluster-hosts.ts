@@ -191,8 +191,11 @@ function isNamed(host: ClusterHost, node: string): boolean {
   return sameHost(host.host, named.host) || (plain !== undefined && host.addresses.includes(plain));
 }
 
-/** The first `-x` of the metadata hosts. */
-function firstHosts({ meta, metaServerCount }: ClusterInput): HostList | undefined {
+/** The first `-x` of the metadata hosts. Throws {@link UsageError} if there are fewer. */
+export function firstHosts({
+  meta,
+  metaServerCount,
+}: Pick<ClusterInput, 'meta' | 'metaServerCount'>): HostList | undefined {
   if (metaServerCount === undefined) return meta;
   const count = meta?.lines.length ?? 1;
   if (metaServerCount > count) {

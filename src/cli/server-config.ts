@@ -7,7 +7,7 @@ import { type HostNetwork, HostfileError, isLoopback, locateHosts, parseHostList
 import { textOf } from './bytes-path.ts';
 import type { BlockServerConfig, MetaServerConfig, OwnService, ServerAddress } from './cluster-config.ts'; // prettier-ignore
 import {
-  type NamedHosts, everyAddress, hasHost, listenHostOf, locatedHosts, markNode, ownLine, ownLines, serviceAt,
+  type NamedHosts, everyAddress, firstHosts, hasHost, listenHostOf, locatedHosts, markNode, ownLine, ownLines, serviceAt,
 } from './cluster-hosts.ts'; // prettier-ignore
 import {
   INSECURE_NOTE,
@@ -58,7 +58,9 @@ async function planMeta(
   const settings = validateServerSettings({ metaPort: text(line.port) }, { ...around, serversHere: 1 }); // prettier-ignore
   const port = settings.metaPort;
   const node = nodeOf(line, around.env);
-  const list = await locatedHosts(await metaHostsOf(line), { port, node }, around.network);
+  const metaServerCount = line.metaServers === undefined ? undefined : serverCount(textOf(line.metaServers)); // prettier-ignore
+  const hosts = firstHosts({ meta: await metaHostsOf(line), metaServerCount });
+  const list = await locatedHosts(hosts, { port, node }, around.network);
   const own = list === undefined ? undefined : ownServer(list, { line, listen, ...around });
   const listenHost = listen ?? own?.listenHost ?? (await bareListenHost(node, around));
   return {

@@ -102,6 +102,12 @@ export const SERVER_OPTIONS: Readonly<Record<ServerKind, readonly ServerOptionRo
     },
     META_HOSTFILE,
     META_HOSTS,
+    {
+      flags: '-x, --meta-servers <count>',
+      group: OTHERS,
+      help: 'number of metadata servers: the first so many hosts of -a, as mounts are told it',
+      defaultText: 'all of them',
+    },
     ...COMMON,
   ],
   blocks: [
@@ -160,6 +166,7 @@ export interface ServerLine extends ClusterLine {
   listen?: string;
   port?: string;
   metadataFile?: string;
+  metaServers?: string;
   capacity?: string;
   blockSize?: string;
   threads?: string;

@@ -94,6 +94,13 @@ test('a metadata server finds its number, address and port in the hostfile', asy
   t.is((await plan(1, 'meta --meta-hosts node1')).config.index, 0);
 });
 
+test('a metadata server takes the first -x hosts of the hostfile, as mounts do', async (t) => {
+  const { plan } = stage(t);
+  const { config } = await plan(1, 'meta -a META -x 1');
+  t.like(config, { index: 0, metaServers: [{ host: 'node1' }] });
+  t.is(config.metaServers?.length, 1);
+});
+
 test('IMSSFS_NODE stands for --node, so that loopback addresses can stand for nodes', async (t) => {
   const { plan } = stage(t);
   const env = { IMSSFS_NODE: 'loop2' };
@@ -219,6 +226,8 @@ const REFUSED: [string, string, new () => Error, RegExp][] = [
   ['blocks without metadata servers', 'blocks -h HOSTS', UsageError, /^no metadata server is given to register at; name their hosts with -a/],
   ['a hostfile without this node', 'blocks -h HOSTS -a META', HostfileError, /^hostfile \S+ does not name this node, which is to serve there; add it/],
   ['a metadata hostfile without this node', 'meta -a META', HostfileError, /does not name this node/],
+  ['more metadata servers than hosts', 'meta -a META -x 3', UsageError, /^-x asks for 3 metadata servers, but hostfile \S+ names 2; give as many hosts/],
+  ['a metadata server behind the first -x', 'meta -a META -x 1', HostfileError, /does not name this node/],
   ['several lines of this machine', 'blocks -h LOOPS -a META', HostfileError, /^several lines of hostfile \S+ are this machine \(127\.0\.0\.2:5555, 127\.0\.0\.3:5555\); .* --node$/],
   ['a port that is none', 'meta -m 70000', ConfigError, /^metadata port \(-m\) "70000" is not valid/],
   ['too many threads', 'blocks --meta-hosts node1 -t 65', ConfigError, /^number of threads \(-t\) "65" is not valid; give a whole number from 1 to 64$/],
