@@ -12,6 +12,7 @@ const PACKAGES = {
   fio: 'fio',
   fuse3: 'fusermount3',
   git: 'git',
+  iproute2: 'ip',
   'perl-base': 'perl',
   rsync: 'rsync',
   sqlite3: 'sqlite3',
