@@ -26,7 +26,7 @@ const MOST_BLOCKS = 12;
 const MOST_BYTES = 4 * 1024 * 1024;
 const TURN_OPERATIONS = 12;
 
-const TURNS = Number(process.env['IMSSFS_TEST_TURNS'] ?? 60);
+const TURNS = Number(process.env['IMSSFS_TEST_TURNS'] ?? 40);
 const ONE_SEED = process.env['IMSSFS_TEST_SEED'];
 const SEEDS = ONE_SEED === undefined ? [1, 2] : [Number(ONE_SEED)];
 
