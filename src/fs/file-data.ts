@@ -190,6 +190,8 @@ export class FileData {
       failure = { error };
     }
     const level = this.handles.leave(file.inode, writes);
+    // What block 0 did not learn must not be reported; while this mount counts as a writer, everybody asks block 0.
+    if (failure !== undefined) throw failure.error;
     const report = file.unreported && level !== 'write' ? reportOf(file) : undefined;
     if (report !== undefined || level !== file.registered) {
       file.registered = level;
@@ -201,7 +203,6 @@ export class FileData {
         throw error;
       }
     }
-    if (failure !== undefined) throw failure.error;
   }
 
   /**

@@ -23,6 +23,8 @@ export class Notes {
   #waiting: Note | undefined;
   #underWay: Promise<void> | undefined;
   #failure: { error: unknown } | undefined;
+  /** How far the data reaches that block 0 failed to hear of; told again with the next note. */
+  #unheardEndBytes = 0;
   /** When the latest note to a store elsewhere was sent. */
   #sentMs = -Infinity;
   /** Somebody waits: notes go without a pause between them until all are through. */
@@ -42,41 +44,58 @@ export class Notes {
   /** A note to a store in this process has been taken when this returns; it throws what that fails with. */
   add(note: Note): void {
     this.#waiting = merge(this.#waiting, note);
+    if (this.#unheardEndBytes > 0) {
+      const again = { endBytes: this.#unheardEndBytes, storedDelta: 0 };
+      this.#waiting = merge(this.#waiting, again);
+      this.#unheardEndBytes = 0;
+    }
     if (this.#underWay !== undefined) return;
     if (performance.now() - this.#sentMs < INTERVAL_MS) {
       this.#underWay = this.#run(undefined);
       return;
     }
-    const sent = this.#sendWaiting();
+    const first = this.#take();
+    const sent = this.#send(first);
     if (!isPromiseLike(sent)) return;
     this.#sentMs = performance.now();
-    this.#underWay = this.#run(sent);
+    this.#underWay = this.#run({ note: first, sent });
   }
 
-  #sendWaiting(): MaybePromise<void> {
-    const note = this.#waiting;
+  #take(): Note {
+    const note = this.#waiting ?? { endBytes: 0, storedDelta: 0 };
     this.#waiting = undefined;
-    return note === undefined ? undefined : this.#send(note);
+    return note;
   }
 
   /** Never rejects: the failure is kept for {@link settle}. */
-  async #run(first: PromiseLike<void> | undefined): Promise<void> {
-    try {
-      await first;
-    } catch (error) {
-      this.#failure ??= { error };
-    }
+  async #run(first: { note: Note; sent: PromiseLike<void> } | undefined): Promise<void> {
+    if (first !== undefined) await this.#follow(first.note, first.sent);
     while (this.#waiting !== undefined) {
       if (!this.#isHurried) await this.#interval();
       this.#sentMs = performance.now();
+      const note = this.#take();
       try {
-        await this.#sendWaiting();
+        await this.#follow(note, this.#send(note));
       } catch (error) {
-        this.#failure ??= { error };
+        this.#failed(note, error);
       }
     }
     this.#underWay = undefined;
     this.#isHurried = false;
+  }
+
+  async #follow(note: Note, sent: MaybePromise<void>): Promise<void> {
+    try {
+      await sent;
+    } catch (error) {
+      this.#failed(note, error);
+    }
+  }
+
+  /** It may have been carried out, so that the bytes it counted must not be counted again. */
+  #failed({ endBytes }: Note, error: unknown): void {
+    this.#failure ??= { error };
+    this.#unheardEndBytes = Math.max(this.#unheardEndBytes, endBytes);
   }
 
   /** Until the next note may be sent, or somebody waits for it. */
@@ -100,9 +119,13 @@ export class Notes {
     }
   }
 
-  /** Waits until block 0 knows everything. Throws what a note failed with, once. */
+  /** Waits until block 0 knows everything, and tells it again what it failed to hear. Throws what a note fails with. */
   *settle(): Task<void> {
     yield* this.pause();
+    if (this.#failure === undefined && this.#unheardEndBytes > 0) {
+      this.add({ endBytes: 0, storedDelta: 0 });
+      yield* this.pause();
+    }
     const failure = this.#failure;
     this.#failure = undefined;
     if (failure !== undefined) throw failure.error;

@@ -32,6 +32,9 @@ import {
 /** So many requests are answered before sockets and timers get their turn. */
 const REQUESTS_PER_TURN = 16;
 
+/** Longer than any request that does not hang, shorter than the patience of somebody who has pressed Ctrl-C. */
+const INTERRUPT_MS = 500;
+
 /** Where the data of a FUSE_WRITE lands; a block store's leases, or plain memory. */
 export interface PayloadSource {
   /** Memory of at least max_write + 4096 bytes, the session's until adopted or released. */
@@ -47,6 +50,8 @@ export interface SessionOptions {
   debug: boolean;
   /** How long to look for the next request before sleeping; 0 to sleep at once. */
   busyPollMs: number;
+  /** How long a request may go on waiting after its caller has had a signal. */
+  interruptMs?: number;
 }
 
 /** What the session tells its engine. */
@@ -63,6 +68,8 @@ export interface SessionEvents {
 interface PendingRequest {
   readonly controller: AbortController;
   readonly payload: BlockLease;
+  /** Runs since the caller has had a signal. */
+  patience?: NodeJS.Timeout;
 }
 
 export class Session {
@@ -72,6 +79,7 @@ export class Session {
   readonly #logger: Logger;
   readonly #debug: boolean;
   readonly #busyPoll: BusyPoll;
+  readonly #interruptMs: number;
   readonly #events: SessionEvents;
   readonly #pending = new Map<number, PendingRequest>();
   readonly #pendingPoll: PendingPoll;
@@ -87,6 +95,7 @@ export class Session {
     this.#logger = options.logger;
     this.#debug = options.debug;
     this.#busyPoll = new BusyPoll(options.busyPollMs);
+    this.#interruptMs = options.interruptMs ?? INTERRUPT_MS;
     this.#pendingPoll = new PendingPoll(options.busyPollMs, () => this.#pending.size > 0);
     this.#events = events;
     this.#payload = options.payloads.lease();
@@ -173,13 +182,23 @@ export class Session {
         for (const { nodeid, nlookup } of forgetsOf(request)) this.#forget(nodeid, nlookup);
         break;
       case 'INTERRUPT':
-        this.#pending
-          .get(uniqueKeyOf(request.input.unique))
-          ?.controller.abort(new FsError('EINTR'));
+        this.#interrupt(uniqueKeyOf(request.input.unique));
         break;
       default:
         this.#dispatch(request);
     }
+  }
+
+  /**
+   * The kernel tells of every signal, also of those that should only be handled before the system call goes on. A
+   * request that is nearly done answers; one that hangs gives up.
+   */
+  #interrupt(key: number): void {
+    const pending = this.#pending.get(key);
+    if (pending === undefined) return;
+    pending.patience ??= setTimeout(() => {
+      pending.controller.abort(new FsError('EINTR'));
+    }, this.#interruptMs);
   }
 
   #init(request: RequestOf<'INIT'>): void {
@@ -239,7 +258,9 @@ export class Session {
   #finishLater(request: Request, outcome: PromiseLike<Reply>): void {
     const settled = (finish: () => void): void => {
       const key = request.header.uniqueKey;
-      this.#pending.get(key)?.payload.release();
+      const pending = this.#pending.get(key);
+      clearTimeout(pending?.patience);
+      pending?.payload.release();
       this.#pending.delete(key);
       this.#guard(finish);
       if (this.#pending.size === 0) setImmediate(this.#lookForNext);
@@ -332,7 +353,10 @@ export class Session {
     if (this.#ended) return;
     this.#ended = true;
     this.#payload.release();
-    for (const { controller } of this.#pending.values()) controller.abort(new FsError('EINTR'));
+    for (const { controller, patience } of this.#pending.values()) {
+      clearTimeout(patience);
+      controller.abort(new FsError('EINTR'));
+    }
     tell();
   }
 }

@@ -77,9 +77,6 @@ test('a failure waits for settle, is thrown once, and keeps no later note back',
     },
     { message: 'first' },
   );
-  t.notThrows(() => {
-    runSync(notes.settle());
-  });
 });
 
 test('a writer that goes on sends no note beside each block, until somebody waits for it', async (t) => {
@@ -98,4 +95,20 @@ test('a writer that goes on sends no note beside each block, until somebody wait
   answer();
   await settled;
   t.false(notes.pending);
+});
+
+test('how far the data reaches is told again when block 0 did not hear of it, what it takes is not', async (t) => {
+  const { notes, sent, answer } = slow();
+  notes.add({ endBytes: 10, storedDelta: 10 });
+  answer(new Error('away'));
+  await t.throwsAsync(async () => await runTask(notes.settle()), { message: 'away' });
+  const settled = runTask(notes.settle());
+  await turn();
+  t.deepEqual(sent[1], { endBytes: 10, storedDelta: 0 });
+  answer();
+  await settled;
+  t.notThrows(() => {
+    runSync(notes.settle());
+  });
+  t.is(sent.length, 2);
 });

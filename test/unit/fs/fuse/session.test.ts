@@ -334,19 +334,43 @@ test('the session does not poll while a request waits for another node', async (
   });
 });
 
-test('INTERRUPT ends a request that waits with EINTR, and what is unknown is dropped', async (t) => {
+test('INTERRUPT ends a request that hangs with EINTR, and what is unknown is dropped', async (t) => {
   const lookup = () => new Promise<never>(() => undefined);
   await withStores(withLookup(lookup), async ({ vfs }) => {
-    const kernel = new FakeKernel(vfs);
+    const kernel = new FakeKernel(vfs, { interruptMs: 1 });
     t.is(kernel.send('INTERRUPT', { input: { unique: { low: 99, high: 0 } } }), undefined);
     t.is(kernel.send('LOOKUP', { names: ['slow'] }), undefined);
     const waiting = kernel.lastUnique;
     t.is(kernel.session.pendingCount, 1);
     t.is(kernel.call('GETATTR').errno, 0);
     kernel.send('INTERRUPT', { input: { unique: { low: waiting, high: 0 } } });
-    await new Promise((resolve) => setImmediate(resolve));
+    kernel.send('INTERRUPT', { input: { unique: { low: waiting, high: 0 } } });
+    await new Promise((resolve) => setTimeout(resolve, 50));
     t.is(kernel.replyTo(waiting)?.errno, Errno.EINTR);
     t.is(kernel.session.pendingCount, 0);
+  });
+});
+
+test('a signal to the caller of a request that is nearly done does not fail it', async (t) => {
+  let answer: () => void = () => undefined;
+  const asked = new Promise<void>((resolve) => (answer = resolve));
+  const wrap: TestStoreOptions['wrap'] = ({ meta, blocks }) => ({
+    meta: replacing(meta, 'inode', (original) => async (...args) => {
+      await asked;
+      return original(...args);
+    }),
+    blocks,
+  });
+  await withStores({ wrap }, async ({ vfs }) => {
+    const kernel = new FakeKernel(vfs, { interruptMs: 60_000 });
+    t.is(kernel.send('GETATTR'), undefined);
+    const waiting = kernel.lastUnique;
+    kernel.send('INTERRUPT', { input: { unique: { low: waiting, high: 0 } } });
+    await new Promise((resolve) => setImmediate(resolve));
+    t.is(kernel.replyTo(waiting), undefined);
+    answer();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    t.is(kernel.replyTo(waiting)?.errno, 0);
   });
 });
 
