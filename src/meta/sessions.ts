@@ -18,6 +18,8 @@ import { MetaSession } from './session-store.ts';
 
 const LEASE_MS = 8000;
 const CHECK_MS = 1000;
+/** Checks that are so far apart show that this process itself stood still, and heard nobody. */
+const STANDSTILL_MS = 3 * CHECK_MS;
 
 /** A connection, as far as its client's lease goes. */
 export interface SignsOfLife {
@@ -62,6 +64,7 @@ export class Sessions {
   readonly #leaseMs: number;
   readonly #clients = new Map<string, Client>();
   #timer: NodeJS.Timeout | undefined;
+  #tickedAtMs = Infinity;
   #closed = false;
 
   private constructor(options: SessionsOptions) {
@@ -99,7 +102,18 @@ export class Sessions {
 
   /** Looks for dead clients from now on. */
   start(): void {
-    this.#timer ??= setInterval(() => void this.check(), CHECK_MS).unref();
+    this.#timer ??= setInterval(() => void this.tick(), CHECK_MS).unref();
+  }
+
+  /** Looks for dead clients as the timer does: after a standstill each gets a fresh lease, as after a restart. */
+  async tick(): Promise<void> {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs - this.#tickedAtMs >= STANDSTILL_MS) {
+      const lapsesAtMs = nowMs + this.#leaseMs;
+      for (const client of this.#clients.values()) client.lapsesAtMs = lapsesAtMs;
+    }
+    this.#tickedAtMs = nowMs;
+    await this.check();
   }
 
   /** Ends no session: clients go on with them in this process's next life. */

@@ -118,6 +118,21 @@ test('two connections of a new client at once get one session', async (t) => {
   t.is(one.session, two.session);
 });
 
+test('clients outlive a standstill of the server, in which it could hear nobody', async (t) => {
+  const fixture = await open(t);
+  const { sessions, clock } = fixture;
+  await sessions.open(ONE, new Connection(clock));
+  await sessions.tick();
+  clock.advance(15_000);
+  await sessions.tick();
+  t.is(sessions.count, 1);
+  for (let elapsedMs = 0; elapsedMs < LEASE_MS; elapsedMs += 1000) {
+    clock.advance(1000);
+    await sessions.tick();
+  }
+  t.is(sessions.count, 0);
+});
+
 test('a request of a lapsed session is refused, and replies go with it', async (t) => {
   const fixture = await open(t);
   const { sessions, clock, store } = fixture;
