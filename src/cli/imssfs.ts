@@ -1,5 +1,6 @@
 /** Entry of `imssfs`: the command in this process, with this machine's mounts and every deployment. */
 import { commandArguments } from './bytes-path.ts';
+import { outputTaken } from './process-control.ts';
 import { runImssfs } from './program.ts';
 import type { StartEngine } from './running-mount.ts';
 import type { ServerStarters } from './server-command.ts';
@@ -25,5 +26,7 @@ export function mountWith(args: readonly string[], entry: string): Promise<numbe
 
 /** Called by the launcher. */
 export async function main(): Promise<void> {
-  process.exit(await mountWith(commandArguments(), process.argv[1] ?? ''));
+  const exitCode = await mountWith(commandArguments(), process.argv[1] ?? '');
+  await outputTaken();
+  process.exit(exitCode);
 }

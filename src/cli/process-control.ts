@@ -27,3 +27,18 @@ export function processControl(foreground: boolean): ProcessControl {
     delay: (ms) => sleep(ms, undefined, { ref: false }),
   };
 }
+
+/**
+ * Resolves when all that was printed has been taken, or nobody is there to take it: a socket or a slow reader's pipe takes
+ * it piece by piece, and what is left when the process exits is lost.
+ */
+export async function outputTaken(): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', () => undefined);
+    await new Promise<void>((resolve) => {
+      stream.write('', () => {
+        resolve();
+      });
+    });
+  }
+}
