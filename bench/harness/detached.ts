@@ -29,8 +29,8 @@ export async function mountDetached(
   return (await mountImssfs(place, name, ['-d', '2', ...cluster, '-h', dataFile])).path;
 }
 
-/** Starts a server that ends with the place; resolves when it says that it is ready. */
-function serve(place: Place, args: readonly string[]): Promise<void> {
+/** Starts a server that ends with the place; resolves to its process when it says that it is ready. */
+export function serve(place: Place, args: readonly string[]): Promise<number> {
   const child = spawn(bin('imssfs'), args, { stdio: ['ignore', 'pipe', 'pipe'] });
   place.atEnd(async () => {
     child.kill('SIGTERM');
@@ -41,7 +41,7 @@ function serve(place: Place, args: readonly string[]): Promise<void> {
     let stderr = '';
     child.stdout.on('data', (chunk: Buffer) => {
       stdout += chunk.toString();
-      if (/^ready: /m.test(stdout)) resolve();
+      if (/^ready: /m.test(stdout)) resolve(child.pid ?? 0);
     });
     child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
     child.on('error', reject);
