@@ -101,7 +101,12 @@ test('how far the data reaches is told again when block 0 did not hear of it, wh
   const { notes, sent, answer } = slow();
   notes.add({ endBytes: 10, storedDelta: 10 });
   answer(new Error('away'));
-  await t.throwsAsync(async () => await runTask(notes.settle()), { message: 'away' });
+  await t.throwsAsync(
+    async () => {
+      await runTask(notes.settle());
+    },
+    { message: 'away' },
+  );
   const settled = runTask(notes.settle());
   await turn();
   t.deepEqual(sent[1], { endBytes: 10, storedDelta: 0 });
