@@ -199,6 +199,7 @@ export class StripedBlockStore implements BlockStore {
       pushZeros(slices, range.length);
       return { slices };
     }
+    this.#requireMember(view, server);
     this.#locations.learn(view.inode, block, server);
     return yield* wait(this.#member(server).readBlock(view, block, range));
   }
@@ -222,7 +223,7 @@ export class StripedBlockStore implements BlockStore {
   ): Task<{ storedDelta: number }> {
     const wanted = this.#ownServer ?? placeOfStranger(view, block, this.#members.length);
     const [server] = yield* wait(this.#locator.claim(view.inode, [block], wanted));
-    invariant(server !== undefined, 'a claimed block has a server');
+    this.#requireMember(view, server);
     this.#locations.learn(view.inode, block, server);
     return yield* wait(this.#member(server).writeBlock(view, block, offset, payload));
   }
@@ -313,6 +314,15 @@ export class StripedBlockStore implements BlockStore {
 
   #home(dataset: Dataset): BlockStore {
     return this.#member(homeOf(dataset, this.#members.length));
+  }
+
+  /** EIO for what only a damaged record or answer can say. */
+  #requireMember({ inode }: Dataset, server: number | undefined): asserts server is number {
+    if (server !== undefined && server < this.#members.length) return;
+    throw new FsError(
+      'EIO',
+      `a block of inode ${inode} is said to be on server ${server ?? 'none'}`,
+    );
   }
 
   #member(server: number): BlockStore {

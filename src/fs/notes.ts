@@ -20,6 +20,7 @@ const INTERVAL_MS = 5;
 
 export class Notes {
   readonly #send: (note: Note) => MaybePromise<void>;
+  readonly #intervalMs: number;
   #waiting: Note | undefined;
   #underWay: Promise<void> | undefined;
   #failure: { error: unknown } | undefined;
@@ -32,8 +33,9 @@ export class Notes {
   #endPause: (() => void) | undefined;
 
   /** `send` tells block 0, and keeps what it answers. */
-  constructor(send: (note: Note) => MaybePromise<void>) {
+  constructor(send: (note: Note) => MaybePromise<void>, intervalMs = INTERVAL_MS) {
     this.#send = send;
+    this.#intervalMs = intervalMs;
   }
 
   /** Whether block 0 does not know everything yet. */
@@ -50,7 +52,7 @@ export class Notes {
       this.#unheardEndBytes = 0;
     }
     if (this.#underWay !== undefined) return;
-    if (performance.now() - this.#sentMs < INTERVAL_MS) {
+    if (performance.now() - this.#sentMs < this.#intervalMs) {
       this.#underWay = this.#run(undefined);
       return;
     }
@@ -100,7 +102,7 @@ export class Notes {
 
   /** Until the next note may be sent, or somebody waits for it. */
   #interval(): Promise<void> {
-    const leftMs = this.#sentMs + INTERVAL_MS - performance.now();
+    const leftMs = this.#sentMs + this.#intervalMs - performance.now();
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, Math.max(0, leftMs));
       this.#endPause = () => {

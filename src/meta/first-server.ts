@@ -76,6 +76,7 @@ export class FirstServer {
     this.#refuseWhileStopping();
     const { database, board } = this.#options;
     const { list } = request;
+    this.#requireBlockSize(request, this.#presentLayout(request));
     if (list !== undefined) {
       board.publish(database.transact((kv) => declareBlocks(kv, list)));
     }
@@ -86,21 +87,32 @@ export class FirstServer {
     return { layout, map: this.#map };
   }
 
-  #settleLayout({ layout: wanted, blockSizeIsExplicit }: AttachRequest): AttachAnswer['layout'] {
+  /** The layout of the file system: what its first mount asked for. */
+  #presentLayout({ layout: wanted }: AttachRequest): AttachAnswer['layout'] {
     const { database } = this.#options;
-    const known = database.read(readCluster).layout;
     // A database that has served before, though no cluster, keeps the layout that its files were made with.
-    const isNew = database.statistics().inodes <= 1;
-    const layout = known ?? (isNew ? wanted : database.rootLayout());
-    if (blockSizeIsExplicit && layout.blockSizeBytes !== wanted.blockSizeBytes) {
-      throw new ClusterError(
-        'other-block-size',
-        `this file system has blocks of ${layout.blockSizeBytes} bytes, not ${wanted.blockSizeBytes}: ` +
-          `give -b ${layout.blockSizeBytes}, or leave -b out`,
-      );
-    }
-    if (known === undefined) {
-      if (isNew) database.setRootLayout(layout);
+    return database.read(readCluster).layout ?? (this.#isNew() ? wanted : database.rootLayout());
+  }
+
+  #isNew(): boolean {
+    return this.#options.database.statistics().inodes <= 1;
+  }
+
+  #requireBlockSize(request: AttachRequest, layout: AttachAnswer['layout']): void {
+    const { layout: wanted, blockSizeIsExplicit } = request;
+    if (!blockSizeIsExplicit || layout.blockSizeBytes === wanted.blockSizeBytes) return;
+    throw new ClusterError(
+      'other-block-size',
+      `this file system has blocks of ${layout.blockSizeBytes} bytes, not ${wanted.blockSizeBytes}: ` +
+        `give -b ${layout.blockSizeBytes}, or leave -b out`,
+    );
+  }
+
+  #settleLayout(request: AttachRequest): AttachAnswer['layout'] {
+    const { database } = this.#options;
+    const layout = this.#presentLayout(request);
+    if (database.read(readCluster).layout === undefined) {
+      if (this.#isNew()) database.setRootLayout(layout);
       database.transact((kv) => settleLayout(kv, layout));
     }
     return layout;

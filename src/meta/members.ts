@@ -130,11 +130,14 @@ export function* declareBlocks(kv: KeyValueTransaction, list: readonly string[])
   const declared = record.map.blocks.map((member) => member.declared);
   if (declared.length > 0) {
     if (sameList(declared, list)) return record.map;
-    throw new ClusterError(
-      'other-block-servers',
-      `this file system's block servers are ${show(declared)}, not ${show(list)}: ` +
-        'give the same hostfile (-h) everywhere, or another metadata file for a new file system',
-    );
+    // A list that no server has ever come for may have been mistyped.
+    const isServed = record.map.blocks.some(({ life }) => life !== undefined);
+    if (isServed)
+      throw new ClusterError(
+        'other-block-servers',
+        `this file system's block servers are ${show(declared)}, not ${show(list)}: ` +
+          'give the same hostfile (-h) everywhere, or another metadata file for a new file system',
+      );
   }
   const map: ServerMap = {
     ...record.map,

@@ -54,7 +54,10 @@ export function* openNew(
   yield* putOpenBits(kv, record.inode, client, BITS[level]);
 }
 
-/** ESTALE, also for an orphan that the client has neither open nor held. */
+/**
+ * ESTALE, also for an orphan that the client has neither open nor held. The record is as it was before: that the client
+ * itself may write from now on makes it no less true for the client.
+ */
 export function* openInode(
   kv: KeyValueTransaction,
   inode: InodeId,
@@ -65,8 +68,10 @@ export function* openInode(
   if (record.nlink === 0 && (yield* getOpenBits(kv, inode, client)) === 0) {
     throw new FsError('ESTALE', `inode ${inode} was removed`);
   }
+  const { hasWriters } = record;
   yield* addOpenBits(kv, inode, client, BITS[level]);
   yield* noteWriter(kv, record, BITS[level]);
+  record.hasWriters = hasWriters;
   return record;
 }
 

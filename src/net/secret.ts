@@ -83,12 +83,21 @@ function unusable(path: string, what: string, error: unknown): SecretError {
   );
 }
 
+/** One folder only: where more are missing, the path has been mistyped. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+  }
+}
+
 /** Undefined if somebody else has made it meanwhile. */
 async function makeSecret(path: string): Promise<string | undefined> {
   const text = `${randomBytes(SECRET_BYTES).toString('hex')}\n`;
   let file: FileHandle;
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await makeFolder(dirname(path));
     file = await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600);
   } catch (error) {
     if (codeOf(error) === 'EEXIST') return undefined;

@@ -89,7 +89,7 @@ test('changes run exactly once, however often their connections are cut', async 
   t.log(`IMSSFS_TEST_SEED=${SEED}`);
   const server = await startBlockServer();
   const proxy = await FaultyProxy.start(server.address, {
-    lifetimeBytes: () => 2000 + random(3 * MIB),
+    lifetimeBytes: () => 2000 + random(MIB),
   });
   const store = connectTo(proxy.address);
   try {

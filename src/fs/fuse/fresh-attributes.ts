@@ -21,6 +21,8 @@ export class FreshAttributes {
 
   /** A reply to `pid` is about to tell of `entry`. */
   remember(pid: number, { inode, stat }: Entry): void {
+    // All threads that this mount's process namespace does not have are number 0.
+    if (pid === 0) return;
     if (this.#byThread.size >= MOST_THREADS) this.#byThread.clear();
     this.#byThread.set(pid, { inode, stat, untilMs: performance.now() + GOOD_FOR_MS });
   }

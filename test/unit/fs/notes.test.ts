@@ -3,7 +3,11 @@ import { type Note, Notes } from '../../../src/fs/notes.ts';
 import { runSync, runTask } from '../../../src/task.ts';
 
 /** Notes to a store that answers when it is told to. */
-function slow(): { notes: Notes; sent: Note[]; answer: (error?: Error) => void } {
+function slow(intervalMs?: number): {
+  notes: Notes;
+  sent: Note[];
+  answer: (error?: Error) => void;
+} {
   const sent: Note[] = [];
   const waiting: ((error?: Error) => void)[] = [];
   const notes = new Notes(async (note) => {
@@ -14,7 +18,7 @@ function slow(): { notes: Notes; sent: Note[]; answer: (error?: Error) => void }
         else reject(error);
       });
     });
-  });
+  }, intervalMs);
   return { notes, sent, answer: (error) => waiting.shift()?.(error) };
 }
 
@@ -80,7 +84,7 @@ test('a failure waits for settle, is thrown once, and keeps no later note back',
 });
 
 test('a writer that goes on sends no note beside each block, until somebody waits for it', async (t) => {
-  const { notes, sent, answer } = slow();
+  const { notes, sent, answer } = slow(60_000);
   notes.add({ endBytes: 1, storedDelta: 1 });
   answer();
   await turn();

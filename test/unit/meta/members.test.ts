@@ -64,9 +64,17 @@ test('the first list of block servers is kept, also in the database, and awaits 
 });
 
 for (const other of [['node1:5555'], ['node2:5555', 'node1:5555'], [...LIST, 'node3:5555']]) {
-  test(`the list ${other.join(' ')} is refused where another was declared, and both are named`, (t) => {
+  test(`the list ${other.join(' ')} takes the place of another that no server has come for`, (t) => {
     const kv = openDatabase(t);
-    const map = kv.transact((transaction) => declareBlocks(transaction, LIST));
+    const before = kv.transact((transaction) => declareBlocks(transaction, LIST));
+    const map = kv.transact((transaction) => declareBlocks(transaction, other));
+    t.deepEqual(awaitedMembers(map), other);
+    t.true(map.version > before.version);
+  });
+
+  test(`the list ${other.join(' ')} is refused where another is served, and both are named`, (t) => {
+    const kv = openDatabase(t);
+    const { map } = kv.transact((transaction) => registerLife(transaction, life(0, 'a')));
     const error = t.throws(() => kv.transact((transaction) => declareBlocks(transaction, other)), {
       instanceOf: ClusterError,
     });

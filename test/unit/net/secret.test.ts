@@ -49,3 +49,9 @@ test('what is no secret is refused with a remedy', async (t) => {
   await t.throwsAsync(loadSecret(join(path, 'below')), { message: /ENOTDIR.*--secret-file/ });
   await t.throwsAsync(loadSecret(join(path, '..')), { message: /is no file/ });
 });
+
+test('of a path with more than its last folder missing, nothing is made', async (t) => {
+  const path = join(folder(t), 'mistyped', 'folder', 'secret');
+  await t.throwsAsync(loadSecret(path), { instanceOf: SecretError, message: /ENOENT/ });
+  t.throws(() => statSync(join(path, '..', '..')), { code: 'ENOENT' });
+});
