@@ -18,6 +18,9 @@ export const ERRNO_BASE = 60;
 /** Exit code of a child that did not make its call; no errno leads as high. */
 export const CHILD_FAILED = 200;
 
+/** How long a child that was killed may take to end; a daemon gives interrupted requests up in half of this. */
+const END_MS = 1000;
+
 /** umount2(2)'s flags, from `linux/fs.h`. */
 export const UnmountFlag = { FORCE: 1, DETACH: 2, NOFOLLOW: 8 } as const;
 
@@ -42,15 +45,17 @@ function startChild(parameters: readonly string[]): ChildProcess {
 
 function outcomeOf(child: ChildProcess, timeoutMs?: number): Outcome {
   return new Promise((resolve) => {
-    const timer =
-      timeoutMs === undefined
-        ? undefined
-        : setTimeout(() => {
-            // It may ignore the signal until the daemon answers; nobody waits for it.
-            child.kill('SIGKILL');
-            child.unref();
-            resolve(undefined);
-          }, timeoutMs);
+    let timer: NodeJS.Timeout | undefined;
+    if (timeoutMs !== undefined) {
+      timer = setTimeout(() => {
+        child.kill('SIGKILL');
+        // It may ignore the signal until the daemon answers, and keeps the mount busy till then.
+        timer = setTimeout(() => {
+          child.unref();
+          resolve(undefined);
+        }, END_MS);
+      }, timeoutMs);
+    }
     const settle = (code: number | null): void => {
       clearTimeout(timer);
       resolve(errnoOfExit(code));
