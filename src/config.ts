@@ -3,7 +3,7 @@
  * A {@link Settings} value has been validated; nothing checks it again.
  */
 import { FsError } from './errno.ts';
-import { POLICIES, type PolicyName } from './policy.ts';
+import { POLICIES, policyNamed, type PolicyName } from './policy.ts';
 import { formatSize, parseSize } from './size.ts';
 import { decodeUri } from './uri.ts';
 
@@ -251,10 +251,8 @@ function port(what: string, text: string): number {
   return wholeNumber(what, text, { from: 1, to: 65_535 });
 }
 
-/** Upper or lower case, and with the `b` that sample configurations of Hercules lack and its code demands. */
 function policy(text: string): PolicyName {
-  const plain = text.toUpperCase().replace(/^(CRC(?:16|64))B$/, '$1');
-  const found = POLICIES.find((name) => name === plain);
+  const found = policyNamed(text);
   if (found !== undefined) return found;
   throw new ConfigError(
     `policy (-P) ${quote(text)} is unknown; choose one of ${POLICIES.join(', ')}`,
