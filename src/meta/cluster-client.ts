@@ -15,6 +15,7 @@ import {
   type AttachAnswer,
   type AttachRequest,
   clusterFailure,
+  STATUS,
 } from './cluster-protocol.ts';
 import { MapBoard } from './map-board.ts';
 import { MapFollower } from './map-follower.ts';
@@ -167,7 +168,7 @@ export class ClusterClient {
     const { attach } = this.#options;
     // All of them first: a server must not be told a number that another one's contradicts.
     await Promise.all(this.#peers.map((_peer, number) => this.#waiting(dueMs, number)));
-    this.#checkWelcomes();
+    await this.#checkWelcomes();
     await this.#waiting(dueMs, 0, (call) => this.#adopt(call, 0));
     const others = this.#peers.slice(1).map((_peer, index) => index + 1);
     await Promise.all(
@@ -180,16 +181,18 @@ export class ClusterClient {
   }
 
   /** What the servers said of themselves must fit together before any is told anything. */
-  #checkWelcomes(): void {
+  async #checkWelcomes(): Promise<void> {
     const welcomes = this.#peers.map(({ welcome }) => welcome);
     for (const [number, welcome] of welcomes.entries()) {
       const told = welcome?.serverNumber ?? number;
       if (told !== number) throw otherNumber(this.#nameOf(number), told);
     }
     const known = new Set(welcomes.flatMap((welcome) => welcome?.clusterId ?? []));
-    // Number 0 knows the file system before any other does.
-    const isLost = known.size > 0 && welcomes[0]?.clusterId === null;
-    if (known.size > 1 || isLost) throw otherCluster([...known]);
+    if (known.size > 1) throw otherCluster([...known]);
+    // Number 0 knows the file system before any other does; it may have come to know it since it welcomed us.
+    if (known.size === 0 || welcomes[0]?.clusterId !== null) return;
+    const { value: now } = await this.#first.call(STATUS, undefined, { deadlineMs: CALL_MS });
+    if (now.clusterId === null) throw otherCluster([...known]);
   }
 
   #nameOf(number: number): string {

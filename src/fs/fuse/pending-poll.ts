@@ -5,6 +5,8 @@
 
 /** An answer of another node takes several times as long as the kernel's next request. */
 const ANSWER_FACTOR = 4;
+/** Who waits longer than this does not notice a wake-up. */
+const MOST_MS = 4;
 
 export class PendingPoll {
   readonly #limitMs: number;
@@ -14,7 +16,7 @@ export class PendingPoll {
 
   /** `busyPollMs` is how long the session looks for the kernel's next request; 0 never polls. */
   constructor(busyPollMs: number, isPending: () => boolean) {
-    this.#limitMs = busyPollMs * ANSWER_FACTOR;
+    this.#limitMs = Math.min(busyPollMs * ANSWER_FACTOR, MOST_MS);
     this.#isPending = isPending;
   }
 
