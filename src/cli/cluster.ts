@@ -20,6 +20,7 @@ import { randomId } from '../net/handshake.ts';
 import { Peer } from '../net/peer.ts';
 import { BlockServer } from './block-server.ts';
 import type { ClusterConfig } from './cluster-config.ts';
+import { errorCode, FailureError } from './errors.ts';
 import type { RootLogger } from './logging.ts';
 import { MetaServer } from './meta-server.ts';
 import { type MountedStores, mountStores } from './mount-stores.ts';
@@ -73,29 +74,32 @@ class ClusterNode {
   /** Resolves when all servers of the file system are there, those of this process among them. */
   async start(tell: (line: string) => void): Promise<void> {
     await this.#startMeta();
-    const blocks = this.#startBlocks(tell);
-    try {
-      this.#client = await this.#connect(tell);
-    } catch (error) {
-      // Its registration may be what fails; that says more.
-      await Promise.race([blocks, Promise.resolve()]);
-      throw error;
-    }
-    await blocks;
+    // What fails first is told at once; the other is not waited for.
+    await Promise.all([this.#startBlocks(tell), this.#join(tell)]);
+  }
+
+  async #join(tell: (line: string) => void): Promise<void> {
+    const client = await this.#connect(tell);
+    this.#client = client;
+    if (this.#closing) await client.close();
   }
 
   async #startMeta(): Promise<void> {
     const { cluster, metadataFile } = this.#config;
     const { ownMeta, metaServers } = cluster;
     if (ownMeta === undefined) return;
-    this.#ownMeta = await MetaServer.start({
-      listen: { host: ownMeta.listenHost, port: ownMeta.port },
-      index: ownMeta.index,
-      metaServers: metaServers.map(formatAddress),
-      metadataFile,
-      secret: this.#secret,
-      logger: this.#logger,
-    });
+    const address = formatAddress({ host: ownMeta.listenHost, port: ownMeta.port });
+    this.#ownMeta = await listening(
+      address,
+      MetaServer.start({
+        listen: { host: ownMeta.listenHost, port: ownMeta.port },
+        index: ownMeta.index,
+        metaServers: metaServers.map(formatAddress),
+        metadataFile,
+        secret: this.#secret,
+        logger: this.#logger,
+      }),
+    );
   }
 
   async #startBlocks(tell: (line: string) => void): Promise<void> {
@@ -105,19 +109,24 @@ class ClusterNode {
     const own = blockServers?.[ownBlocks.index];
     const [metaServer] = metaServers;
     invariant(own !== undefined && metaServer !== undefined, 'a checked configuration');
-    this.#ownBlocks = await BlockServer.start({
-      listen: { host: ownBlocks.listenHost, port: ownBlocks.port },
-      index: ownBlocks.index,
-      list: (blockServers ?? []).map(formatAddress),
-      host: own.host,
-      metaServer,
-      capacityBytes: settings.capacityBytes,
-      blockSizeBytes: settings.blockSizeBytes,
-      threads: 1,
-      secret: this.#secret,
-      logger: this.#logger,
-      tell,
-    });
+    const address = formatAddress({ host: ownBlocks.listenHost, port: ownBlocks.port });
+    this.#ownBlocks = await listening(
+      address,
+      BlockServer.start({
+        listen: { host: ownBlocks.listenHost, port: ownBlocks.port },
+        index: ownBlocks.index,
+        list: (blockServers ?? []).map(formatAddress),
+        host: own.host,
+        metaServer,
+        capacityBytes: settings.capacityBytes,
+        blockSizeBytes: settings.blockSizeBytes,
+        threads: 1,
+        secret: this.#secret,
+        logger: this.#logger,
+        tell,
+      }),
+    );
+    if (this.#closing) await this.#ownBlocks.stop();
   }
 
   #connect(tell: (line: string) => void): Promise<ClusterClient> {
@@ -263,6 +272,19 @@ class ClusterNode {
     await this.#client?.close();
     await this.#ownBlocks?.stop();
     await this.#ownMeta?.stop();
+  }
+}
+
+/** The server, or in words why its address cannot be listened on. */
+async function listening<T>(address: string, server: Promise<T>): Promise<T> {
+  try {
+    return await server;
+  } catch (error) {
+    if (errorCode(error) !== 'EADDRINUSE') throw error;
+    throw new FailureError(
+      `cannot listen at ${address}: something else listens there; end it, or give this node another port in the hostfile`,
+      { cause: error },
+    );
   }
 }
 

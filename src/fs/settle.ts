@@ -4,8 +4,8 @@ import { isPromiseLike, type MaybePromise, type Task } from '../task.ts';
 /**
  * Starts calls in their order, until one fails at once, and waits until every one that was started has ended, well or
  * not, even if the waiting task is aborted: the buffers that were passed to a call are in use until then, and what the
- * calls have done is done, so that the abort counts for nothing. If all answer at once, nothing is waited for; otherwise `keep` makes of what has come at once
- * something that lasts until the others have come.
+ * calls have done is done, so that the abort counts for nothing. If all answer at once, nothing is waited for; otherwise
+ * `keep` makes of what has come at once something that lasts until the others have come.
  */
 export function* settleAll<T>(
   calls: readonly (() => MaybePromise<T>)[],
