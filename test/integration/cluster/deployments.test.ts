@@ -1,9 +1,11 @@
-/** Metadata on a server of its own, data in the mounts (-d 1). */
+/** Data, or all, in the mounts of several nodes (-d 1, -d 0). */
 import test from 'ava';
+import { once } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { withCluster } from '../../support/cluster.ts';
 import { IMSSFS, skipsMounts } from '../../support/mount.ts';
-import { runOk } from '../../support/run.ts';
+import { run, runOk } from '../../support/run.ts';
 
 const clusterTest = skipsMounts ? test.skip : test.serial;
 const MIB = 2 ** 20;
@@ -39,3 +41,31 @@ clusterTest(
     );
   },
 );
+
+clusterTest('a node whose port is taken says so at once, and mounts nothing', async (t) => {
+  await withCluster(
+    t,
+    { meta: 1, blocks: 0, mounts: 0 },
+    async ({ folder, servers, metaServers }) => {
+      const network = (metaServers[0]?.address ?? '').replace(/\.\d+$/, '');
+      const [own, other] = [`${network}.201`, `${network}.202`];
+      writeFileSync(servers.file('nodes'), `${own}\n${other}\n`);
+      const taker = createServer().listen(5555, own);
+      await once(taker, 'listening');
+      try {
+        const data = ['-h', servers.file('nodes'), '--node', own, '-S', '64M'];
+        const log = ['--log-file', servers.file('node.log')];
+        await runOk('mkdir', [`${folder}/node`]);
+        const args = ['-d', '1', ...servers.clusterArgs, ...data, ...log, `${folder}/node`];
+        const { status, stderr } = await run(IMSSFS, args);
+        t.is(status, 1);
+        t.regex(
+          stderr,
+          /^imssfs: cannot listen at [\d.]+:5555: something else listens there; [^\n]*\n$/,
+        );
+      } finally {
+        taker.close();
+      }
+    },
+  );
+});
