@@ -2,8 +2,9 @@
  * One socket, either side's: frames come out of it and go into it, payloads without a copy. It knows nothing of calls.
  * After {@link Connection.destroy} no memory that was given to it is touched any more.
  */
-import { connect, Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
+import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
 import type { Address, Reading } from './call.ts';
+import { socketTo } from './congestion.ts';
 import { ConnectionClosedError } from './errors.ts';
 import type { FrameLimits } from './frame.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
@@ -211,7 +212,7 @@ export class Connection {
 
 /** Begins to connect. */
 export function openTo(address: Address): (onread: OnReadOpts) => Socket {
-  return (onread) => connect({ host: address.host, port: address.port, onread });
+  return (onread) => socketTo(address, onread).connect({ host: address.host, port: address.port });
 }
 
 /**

@@ -2,6 +2,7 @@
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import type { Logger } from '../log.ts';
 import { formatAddress, type Address, type Reading } from './call.ts';
+import { acceptUnpaced } from './congestion.ts';
 import { adopt } from './connection.ts';
 import type { AnyHandlerRow, HandlerTable, ServerLimits } from './handler.ts';
 import { row } from './handler.ts';
@@ -103,6 +104,7 @@ export class RpcServer {
           this.#check();
         }, CHECK_MS);
         this.#timer.unref();
+        acceptUnpaced(server, address.host);
         const { port } = server.address() as AddressInfo;
         const bound = { host: address.host, port };
         this.#options.logger.debug({ address: formatAddress(bound) }, 'listening');
