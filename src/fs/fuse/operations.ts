@@ -281,6 +281,9 @@ const HANDLERS: Handlers = {
   },
 };
 
+/** What this session answers with something else than ENOSYS. */
+export const HANDLED_OPERATIONS = Object.keys(HANDLERS) as readonly OperationName[];
+
 function* rename(
   context: OperationContext,
   header: RequestHeader,
