@@ -22,7 +22,7 @@ interface KindTypes {
    * as {@link END_OF_RANGE}, and that is written as 2^63-1.
    */
   offset: number;
-  /** Signed. What lies beyond ±2^53 reads as that limit. */
+  /** Signed. What lies beyond ±(2^53-1) reads as that limit, as times do that a file system cannot keep (utimensat(2)). */
   i64: number;
   words: Words;
 }
@@ -172,7 +172,7 @@ function readUnsigned(bytes: Uint8Array, at: number, exact: boolean): number {
 
 function readSigned(bytes: Uint8Array, at: number): number {
   const value = load32(bytes, at + 4) * WORD + (load32(bytes, at) >>> 0);
-  return Math.max(-END_OF_RANGE, Math.min(END_OF_RANGE, value));
+  return Math.max(Number.MIN_SAFE_INTEGER, Math.min(Number.MAX_SAFE_INTEGER, value));
 }
 
 function readStep(step: Step, bytes: Uint8Array, at: number): unknown {
