@@ -8,6 +8,7 @@ import { delimiter, join } from 'node:path';
 
 /** A program of each package; Debian and Ubuntu name the packages alike. */
 const PACKAGES = {
+  acl: 'setfacl',
   attr: 'setfattr',
   fio: 'fio',
   fuse3: 'fusermount3',

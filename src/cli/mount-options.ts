@@ -46,6 +46,8 @@ const FLAGS = new Map<string, (options: MountOptions) => void>([
   ['no_allow_other', (options) => (options.allowOther = false)],
   ['default_permissions', (options) => (options.defaultPermissions = true)],
   ['no_default_permissions', (options) => (options.defaultPermissions = false)],
+  ['acl', (options) => (options.acl = true)],
+  ['noacl', (options) => (options.acl = false)],
   ['nonempty', (options) => (options.allowNonEmpty = true)],
 ]);
 
@@ -89,6 +91,7 @@ export function parseMountOptions(
     readOnly: false,
     allowOther: defaults.allowOther,
     defaultPermissions: true,
+    acl: false,
     genericOptions: [],
     allowNonEmpty: false,
   };
@@ -102,6 +105,11 @@ export function parseMountOptions(
       // mount -s: what one file system alone knows is no error for another.
       if (!(sloppy && error instanceof UnknownOption)) throw error;
     }
+  }
+  if (options.acl && !options.defaultPermissions) {
+    throw new UsageError(
+      'mount options acl and no_default_permissions contradict each other (-o): where the kernel checks no permissions it checks no ACLs; leave out one of them',
+    );
   }
   options.genericOptions = [...generic.values()].filter((name) => !IMPLIED.has(name));
   return options;

@@ -66,6 +66,7 @@ export async function mountStores(
     logger: logger.component('vfs'),
     root: root.inode,
     atimePolicy: atimePolicyOf(request),
+    acl: request.acl,
     serverNames,
     ...(home !== undefined && { home }),
   });

@@ -155,8 +155,8 @@ function withoutSymlinks(path: string): string {
 }
 
 function mountRequest(mountPoint: Buffer, options: MountOptions): MountConfig['request'] {
-  const { source, readOnly, allowOther, defaultPermissions, genericOptions } = options;
-  return { mountPoint, source, readOnly, allowOther, defaultPermissions, genericOptions };
+  const { source, readOnly, allowOther, defaultPermissions, acl, genericOptions } = options;
+  return { mountPoint, source, readOnly, allowOther, defaultPermissions, acl, genericOptions };
 }
 
 function settingNotes(settings: Settings, cluster: ClusterConfig | undefined): string[] {

@@ -66,6 +66,7 @@ export function outerChange(
     ...(change.permissions !== undefined && { permissions: change.permissions & PERMISSION_MASK }),
     ...(change.uid !== undefined && { uid: change.uid }),
     ...(change.gid !== undefined && { gid: change.gid }),
+    ...(change.acl !== undefined && { acl: change.acl }),
     ...(drops && (record.mode & 0o6000) !== 0 && { dropPrivilegeBits: true }),
     ...times,
   };

@@ -29,6 +29,8 @@ export interface MountRequest {
   allowOther: boolean;
   /** The kernel checks permission bits; on unless `-o no_default_permissions`. */
   defaultPermissions: boolean;
+  /** POSIX ACLs, which the kernel then enforces; needs {@link defaultPermissions}. */
+  acl: boolean;
   /** Generic flags of mount(8) that the kernel takes: nosuid, nodev, noexec, noatime, … */
   genericOptions: readonly string[];
 }

@@ -1,6 +1,7 @@
 /** The vocabulary between the VFS and the engines that bring it to a mount point. */
 import type { Timespec } from '../clock.ts';
 import type { HandleId, InodeId } from '../ids.ts';
+import type { AclChange } from '../meta/store.ts';
 import type { Stat } from '../stat.ts';
 
 /** The process on whose behalf an operation runs. */
@@ -23,7 +24,7 @@ export interface Opened {
   readonly keepsPages: boolean;
 }
 
-/** A change by chmod, chown, truncate and utimensat; what is absent stays. */
+/** A change by chmod, chown, truncate, utimensat and setfacl; what is absent stays. */
 export interface SetAttributes {
   permissions?: number;
   uid?: number;
@@ -33,6 +34,7 @@ export interface SetAttributes {
   mtime?: Timespec | 'now';
   /** The kernel leaves dropping of set-uid and set-gid to us: the caller may not keep them. */
   dropPrivilegeBits?: boolean;
+  acl?: AclChange;
 }
 
 /** What open(2) was asked for, as far as the VFS cares. */

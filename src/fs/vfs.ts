@@ -8,6 +8,7 @@ import { Errno, FsError } from '../errno.ts';
 import { type HandleId, type InodeId, metaServerOf } from '../ids.ts';
 import type { Logger } from '../log.ts';
 import type {
+  AclChange,
   AttributeChange,
   EntryName,
   InodeRecord,
@@ -51,6 +52,8 @@ export interface VfsOptions {
   /** The directory that the mount shows as its root. */
   root: InodeId;
   atimePolicy: AtimePolicy;
+  /** ACLs are shown and may be changed; what is made inherits them in any case. */
+  acl?: boolean;
   /** Block server on this node, or any other, for new files of policy LOCAL. */
   home?: number;
   /** What `imssfs info` calls the block servers, by number. */
@@ -90,7 +93,11 @@ export class Vfs {
     this.#logger = options.logger;
     this.#atimePolicy = options.atimePolicy;
     this.#data = new FileData({ ...options, background: this.#background });
-    this.xattrs = new ExtendedAttributes(options);
+    const changeAcl = (inode: InodeId, acl: AclChange): Task<Stat> => this.setattr(inode, { acl });
+    this.xattrs = new ExtendedAttributes({
+      ...options,
+      changeAcl: options.acl === true ? changeAcl : undefined,
+    });
     this.references = new InodeReferences((inode) => {
       this.#reap(inode);
     });

@@ -2,8 +2,9 @@
 import type { BlockStore, XattrMode } from '../blocks/store.ts';
 import { FsError } from '../errno.ts';
 import type { InodeId } from '../ids.ts';
-import type { InodeRecord, MetaStore } from '../meta/store.ts';
+import type { AclChange, InodeRecord, MetaStore } from '../meta/store.ts';
 import { type Task, wait } from '../task.ts';
+import { aclKindOf, aclNames, aclOf } from './acl-xattrs.ts';
 import { mergeStat } from './attributes.ts';
 import { layoutField } from './layout-xattrs.ts';
 import type { Caller } from './types.ts';
@@ -13,24 +14,35 @@ const MAX_NAME_BYTES = 255;
 const MAX_VALUE_BYTES = 65_536;
 
 const TRUSTED = 'trusted.';
-/** Namespaces of xattr(7) that we keep; `system.` (ACLs) is not among them. */
+/** Namespaces of xattr(7) that we keep; of `system.` there are ACLs alone. */
 const NAMESPACES = ['user.', TRUSTED, 'security.'] as const;
 
 const CAPABILITY = Buffer.from('security.capability');
 
+export interface ExtendedAttributesOptions {
+  meta: MetaStore;
+  blocks: BlockStore;
+  /** How an inode's ACLs are changed; EOPNOTSUPP for all that asks for ACLs if absent. */
+  changeAcl: ((inode: InodeId, change: AclChange) => Task<unknown>) | undefined;
+}
+
 export class ExtendedAttributes {
   readonly #meta: MetaStore;
   readonly #blocks: BlockStore;
+  readonly #changeAcl: ExtendedAttributesOptions['changeAcl'];
 
-  constructor(stores: { meta: MetaStore; blocks: BlockStore }) {
-    this.#meta = stores.meta;
-    this.#blocks = stores.blocks;
+  constructor({ meta, blocks, changeAcl }: ExtendedAttributesOptions) {
+    this.#meta = meta;
+    this.#blocks = blocks;
+    this.#changeAcl = changeAcl;
   }
 
   /** ENODATA; EOPNOTSUPP outside the namespaces that we keep, EINVAL for a namespace without a name. */
   *get(inode: InodeId, name: Buffer): Task<Buffer> {
-    requireSupported(name);
+    const acl = this.#changeAcl === undefined ? undefined : aclKindOf(name);
+    if (acl === undefined) requireSupported(name);
     const record = yield* wait(this.#meta.inode(inode));
+    if (acl !== undefined) return aclOf(record, acl);
     const field = layoutField(name);
     if (field !== undefined) return field.read(record.layout);
     if (!mayHaveBlock0(record)) throw new FsError('ENODATA');
@@ -38,10 +50,22 @@ export class ExtendedAttributes {
   }
 
   /**
-   * EEXIST and ENODATA by `mode`; ERANGE (name), E2BIG (value), ENOSPC, EOPNOTSUPP, EINVAL. The layout's attributes
-   * always exist; they are EEXIST on a file with data.
+   * EEXIST and ENODATA by `mode`, which counts for nothing with ACLs, as in do_setxattr() in fs/xattr.c; ERANGE (name),
+   * E2BIG (value), ENOSPC, EOPNOTSUPP, EINVAL, EACCES. The layout's attributes always exist; they are EEXIST on a file
+   * with data. `dropSetGid`: an access ACL takes set-gid away.
    */
-  *set(inode: InodeId, name: Buffer, value: Buffer, mode: XattrMode): Task<void> {
+  *set(
+    inode: InodeId,
+    name: Buffer,
+    value: Buffer,
+    mode: XattrMode,
+    dropSetGid = false,
+  ): Task<void> {
+    const kind = aclKindOf(name);
+    if (kind !== undefined && this.#changeAcl !== undefined) {
+      yield* this.#changeAcl(inode, { kind, value, dropSetGid });
+      return;
+    }
     requireSupported(name);
     if (name.length > MAX_NAME_BYTES) throw new FsError('ERANGE');
     if (value.length > MAX_VALUE_BYTES) throw new FsError('E2BIG');
@@ -65,8 +89,8 @@ export class ExtendedAttributes {
    */
   *list(inode: InodeId, caller: Pick<Caller, 'uid'>): Task<Buffer> {
     const record = yield* wait(this.#meta.inode(inode));
-    if (!mayHaveBlock0(record)) return Buffer.alloc(0);
-    const names = yield* wait(this.#blocks.listXattr(record));
+    const kept = mayHaveBlock0(record) ? yield* wait(this.#blocks.listXattr(record)) : [];
+    const names = this.#changeAcl === undefined ? kept : [...aclNames(record), ...kept];
     const seen =
       caller.uid === 0
         ? names
@@ -75,8 +99,13 @@ export class ExtendedAttributes {
     return Buffer.concat(seen.flatMap((name) => [name, end]));
   }
 
-  /** ENODATA, EOPNOTSUPP, EINVAL; EPERM for the layout's. */
+  /** ENODATA, which an ACL that is not there is not, as on ext4; EOPNOTSUPP, EINVAL; EPERM for the layout's. */
   *remove(inode: InodeId, name: Buffer): Task<void> {
+    const kind = aclKindOf(name);
+    if (kind !== undefined && this.#changeAcl !== undefined) {
+      yield* this.#changeAcl(inode, { kind });
+      return;
+    }
     requireSupported(name);
     if (layoutField(name) !== undefined) throw new FsError('EPERM', 'every dataset has a layout');
     const record = yield* wait(this.#meta.inode(inode));

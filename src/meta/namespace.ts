@@ -5,15 +5,7 @@
 import { compareTime, type Timespec } from '../clock.ts';
 import { FsError } from '../errno.ts';
 import { type EntrySequence, type InodeId, ROOT_INODE } from '../ids.ts';
-import {
-  FileType,
-  fileTypeOf,
-  PERMISSION_MASK,
-  S_ISGID,
-  S_ISUID,
-  S_IXGRP,
-  TYPE_MASK,
-} from '../stat.ts';
+import { FileType, fileTypeOf, PERMISSION_MASK, TYPE_MASK } from '../stat.ts';
 import { type Task, wait } from '../task.ts';
 import {
   addEntry,
@@ -35,6 +27,7 @@ import {
 } from './directories.ts';
 import { listingKey, secondNumber } from './keys.ts';
 import type { KeyValueReader, KeyValueTransaction } from './kv.ts';
+import { changePermissions, inherit, type InheritedInode } from './permissions.ts';
 import { decodeListing, directorySizeBytes, type StoredInode } from './records.ts';
 import type {
   AttributeChange,
@@ -84,7 +77,7 @@ export function* makeRoot(
 function newRecord(
   context: NamespaceContext,
   inode: InodeId,
-  spec: NewInode,
+  spec: InheritedInode,
   layout: Layout,
 ): StoredInode {
   const now = context.now();
@@ -115,6 +108,7 @@ function newRecord(
     parent: 0,
     directory: undefined,
     hasWriters: false,
+    ...(spec.acls !== undefined && { acls: spec.acls }),
   };
 }
 
@@ -127,13 +121,6 @@ function checkSpec(spec: NewInode): void {
   const length = spec.target?.length ?? 0;
   if (length === 0) throw new FsError('ENOENT', 'empty symlink target');
   if (length > MAX_TARGET_BYTES) throw new FsError('ENAMETOOLONG', 'symlink target');
-}
-
-/** As inode_init_owner() in fs/inode.c: a set-gid directory hands on its group, and the bit to directories. */
-function inheritGroup(spec: NewInode, parent: StoredDirectory): NewInode {
-  if ((parent.mode & S_ISGID) === 0) return spec;
-  const directory = fileTypeOf(spec.mode) === FileType.DIRECTORY;
-  return { ...spec, gid: parent.gid, mode: directory ? spec.mode | S_ISGID : spec.mode };
 }
 
 export function* create(
@@ -161,7 +148,7 @@ function* insertNew(
   const directory = fileTypeOf(spec.mode) === FileType.DIRECTORY;
   if (directory) requireRoomForSubdirectory(context, parent);
   const inode = yield* context.numbers.next(kv, { parent: parent.inode, name, directory });
-  const record = newRecord(context, inode, inheritGroup(spec, parent), parent.layout);
+  const record = newRecord(context, inode, inherit(spec, parent), parent.layout);
   record.uri = yield* context.uris.forNew(kv, parent, name, inode);
   if (directory) {
     record.parent = parent.inode;
@@ -266,14 +253,7 @@ export function* setAttributes(
   change: AttributeChange,
 ): Task<StoredInode> {
   const record = yield* requireInode(kv, inode);
-  if (change.permissions !== undefined) {
-    record.mode = fileTypeOf(record.mode) | (change.permissions & PERMISSION_MASK);
-  }
-  // As setattr_should_drop_sgid() in fs/attr.c: set-gid without group execution means something else.
-  if (change.dropPrivilegeBits === true && !isDirectory(record)) {
-    const drop = (record.mode & S_IXGRP) === 0 ? S_ISUID : S_ISUID | S_ISGID;
-    record.mode &= ~drop;
-  }
+  changePermissions(record, change);
   if (change.uid !== undefined) record.uid = change.uid;
   if (change.gid !== undefined) record.gid = change.gid;
   if (change.atime !== undefined) record.atime = change.atime;

@@ -22,9 +22,11 @@ import {
 import { ProtocolError } from '../net/errors.ts';
 import type { FailureCodec, Operation } from '../net/operation.ts';
 import { POLICIES } from '../policy.ts';
+import { ACL_KINDS, type Acls } from './acl.ts';
 import { SessionExpiredError } from './exactly-once.ts';
 import type { Found } from './session-store.ts';
 import type {
+  AclChange,
   AttributeChange,
   DataReport,
   EntryName,
@@ -70,6 +72,8 @@ const layoutChange = partial<Partial<Layout>>({
   replication: optional(u53()),
 });
 
+const acls = struct<Acls>({ access: optional(bytes), default: optional(bytes) });
+
 const record = struct<InodeRecord>({
   inode,
   mode: u53(),
@@ -93,6 +97,7 @@ const record = struct<InodeRecord>({
   uri: text,
   target: optional(bytes),
   parent: u53<InodeId | 0>(),
+  acls: optional(acls),
 });
 
 const report = struct<DataReport>({
@@ -113,6 +118,13 @@ const newInode = partial<NewInode>({
   rdev: optional(u53()),
   target: optional(bytes),
   home: optional(u53()),
+  umask: optional(u53()),
+});
+
+const aclChange = struct<AclChange>({
+  kind: oneOf(ACL_KINDS),
+  value: optional(bytes),
+  dropSetGid: optional(flag),
 });
 
 const change = partial<AttributeChange>({
@@ -122,6 +134,7 @@ const change = partial<AttributeChange>({
   atime: optional(time),
   mtime: optional(time),
   dropPrivilegeBits: optional(flag),
+  acl: optional(aclChange),
 });
 
 const flags = partial<RenameFlags>({

@@ -8,6 +8,7 @@ import { FsError } from '../errno.ts';
 import type { InodeId } from '../ids.ts';
 import { FileType, fileTypeOf } from '../stat.ts';
 import { URI_SCHEME } from '../uri.ts';
+import { ACL_KINDS, type Acls } from './acl.ts';
 import { type InodeRecord, POLICIES, type PolicyName } from './store.ts';
 
 /** Version that this code writes, and the highest that it reads. */
@@ -36,13 +37,15 @@ export interface StoredInode extends Omit<InodeRecord, 'unsettled'> {
 /** tmpfs counts 20 bytes for each entry, `.` and `..` included (BOGO_DIRENT_SIZE in mm/shmem.c). */
 const ENTRY_SIZE_BYTES = 20;
 
-/** Bits of an inode record's second byte. All but the first and the last tell which groups of fields follow. */
+/** Bits of an inode record's second byte. All but UNBORN and WRITERS tell which groups of fields follow. */
 const FLAG_UNBORN = 1;
 const FLAG_TIMES = 2;
 const FLAG_DATA = 4;
 const FLAG_TRUNCATED = 8;
 const FLAG_HOME = 16;
 const FLAG_WRITERS = 32;
+/** Its fields are the record's last: few inodes have ACLs, and records of before there were any lack them. */
+const FLAG_ACLS = 64;
 
 function sameTime(a: Timespec, b: Timespec): boolean {
   return a.seconds === b.seconds && a.nanoseconds === b.nanoseconds;
@@ -58,7 +61,8 @@ function inodeFlags(record: StoredInode): number {
     (data ? FLAG_DATA : 0) |
     (record.generation === 0 ? 0 : FLAG_TRUNCATED) |
     (record.home === 0 ? 0 : FLAG_HOME) |
-    (record.hasWriters ? FLAG_WRITERS : 0)
+    (record.hasWriters ? FLAG_WRITERS : 0) |
+    (record.acls === undefined ? 0 : FLAG_ACLS)
   );
 }
 
@@ -129,12 +133,28 @@ function writeInode(record: StoredInode): ByteWriter {
       .u8(directory.name.length)
       .bytes(directory.name);
   }
+  if (record.acls !== undefined) {
+    for (const kind of ACL_KINDS) {
+      const acl = record.acls[kind];
+      writer.u16(acl?.length ?? 0);
+      if (acl !== undefined) writer.bytes(acl);
+    }
+  }
   return writer;
 }
 
 /** The value under `inodeKey(record.inode)`. Shares memory with the next record encoded here. */
 export function encodeInode(record: StoredInode): Buffer {
   return writeInode(record).view();
+}
+
+function readAcls(reader: ByteReader): Acls {
+  const acls: Acls = {};
+  for (const kind of ACL_KINDS) {
+    const length = reader.u16();
+    if (length > 0) acls[kind] = Buffer.from(reader.bytes(length));
+  }
+  return acls;
 }
 
 function policyAt(index: number): PolicyName {
@@ -198,6 +218,7 @@ export function decodeInode(inode: InodeId, bytes: Buffer): StoredInode {
     const entries = reader.u64();
     record.directory = { lastSequence, entries, name: Buffer.from(reader.bytes(reader.u8())) };
   }
+  if ((flags & FLAG_ACLS) !== 0) record.acls = readAcls(reader);
   return record;
 }
 

@@ -6,6 +6,7 @@ import type { Timespec } from '../clock.ts';
 import type { BlockIndex, EntrySequence, InodeId } from '../ids.ts';
 import type { Dataset, Layout } from '../layout.ts';
 import type { MaybePromise } from '../task.ts';
+import type { AclKind, Acls } from './acl.ts';
 
 export type { Layout } from '../layout.ts';
 export { POLICIES, type PolicyName } from '../policy.ts';
@@ -51,12 +52,16 @@ export interface InodeRecord extends DataReport, Dataset {
   target: Buffer | undefined;
   /** For a directory: the one it is in (the root is its own parent); otherwise 0. */
   parent: InodeId | 0;
+  /** Absent where there is none: the mode then says all. */
+  acls?: Acls | undefined;
 }
 
-/** What a new dataset starts with. Set-gid inheritance is applied by the store, which knows the parent. */
+/** What a new dataset starts with. What it has of its directory is applied by the store, which knows the parent. */
 export interface NewInode {
-  /** Type and permission bits, umask already applied. */
+  /** Type and permission bits. */
   mode: number;
+  /** Taken from the permission bits unless the directory has a default ACL; 0 if absent, or if already applied. */
+  umask?: number;
   uid: number;
   gid: number;
   rdev?: number;
@@ -69,9 +74,22 @@ export interface NewInode {
 /** What a mount has an inode open for. The metadata server keeps the highest level of each mount. */
 export type OpenLevel = 'none' | 'read' | 'write';
 
+/**
+ * Sets an ACL, or removes it (`value` absent or without entries). An access ACL changes the mode with it, and is not kept
+ * where the mode says as much. EINVAL, E2BIG above MAX_ACL_BYTES of `acl.ts`; EOPNOTSUPP for a symlink, EACCES for the default
+ * ACL of what is no directory.
+ */
+export interface AclChange {
+  kind: AclKind;
+  /** As the extended attribute has it. */
+  value?: Buffer | undefined;
+  /** Who sets it is neither in the file's group nor privileged, so set-gid goes. */
+  dropSetGid?: boolean | undefined;
+}
+
 /** A change of outer attributes; what is absent stays. `ctime` becomes now in any case. */
 export interface AttributeChange {
-  /** Permission bits; the type cannot change. */
+  /** Permission bits; the type cannot change. An access ACL follows them. */
   permissions?: number;
   uid?: number;
   gid?: number;
@@ -79,6 +97,7 @@ export interface AttributeChange {
   mtime?: Timespec;
   /** Drop set-uid, and set-gid where the group may execute, in the same transaction (chown, write by others). */
   dropPrivilegeBits?: boolean;
+  acl?: AclChange;
 }
 
 /** One line of a directory listing. */

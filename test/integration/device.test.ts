@@ -246,6 +246,7 @@ mounting('a mount point that is missing or no directory is named in one line', a
     readOnly: false,
     allowOther: true,
     defaultPermissions: true,
+    acl: false,
     genericOptions: [],
   };
   await t.throwsAsync(mountFuse({ ...request, mountPoint: Buffer.from('/nonexistent/x') }), {

@@ -62,10 +62,10 @@ export class KernelEngine implements Engine {
 
   /** Resolves when the mount answers. */
   #serve(device: KernelDevice): Promise<void> {
-    const { logger } = this.#options;
+    const { logger, request } = this.#options;
     return new Promise<void>((resolve, reject) => {
       const session = new Session(
-        { device, ...this.#options },
+        { device, ...this.#options, acl: request.acl },
         {
           ready: ({ negotiated }) => {
             logger.info({ negotiated }, 'the kernel and we have agreed on a protocol');

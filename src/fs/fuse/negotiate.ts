@@ -34,6 +34,9 @@ const WANTED_FLAGS =
   InitFlag.HANDLE_KILLPRIV_V2 |
   InitFlag.INIT_EXT;
 
+/** ACLs, which the kernel enforces; umask is then left to us, who know whether a directory has a default ACL. */
+const ACL_FLAGS = InitFlag.POSIX_ACL | InitFlag.DONT_MASK | InitFlag.SETXATTR_EXT;
+
 const WANTED_FLAGS2 = InitFlag2.DIRECT_IO_ALLOW_MMAP;
 
 /** The kernel speaks a protocol that this session does not. */
@@ -48,8 +51,17 @@ export interface Negotiation {
   readonly reply: Decoded<typeof FUSE_INIT_OUT>;
 }
 
+/** What a mount may do without, or not. */
+export interface NegotiationOptions {
+  /** The kernel is to enforce ACLs, and to ask for them. */
+  readonly acl: boolean;
+}
+
 /** Answers an INIT; throws {@link UnsupportedProtocolError} for kernels older than protocol 7.31 (Linux 5.4). */
-export function negotiate(input: Decoded<typeof FUSE_INIT_IN>): Negotiation {
+export function negotiate(
+  input: Decoded<typeof FUSE_INIT_IN>,
+  options: NegotiationOptions,
+): Negotiation {
   const { major, minor } = input;
   if (major < FUSE_KERNEL_VERSION || (major === FUSE_KERNEL_VERSION && minor < MIN_MINOR)) {
     throw new UnsupportedProtocolError(
@@ -57,7 +69,7 @@ export function negotiate(input: Decoded<typeof FUSE_INIT_IN>): Negotiation {
     );
   }
   const settled = major === FUSE_KERNEL_VERSION;
-  const flags = input.flags & WANTED_FLAGS;
+  const flags = input.flags & (options.acl ? WANTED_FLAGS | ACL_FLAGS : WANTED_FLAGS);
   const extended = (flags & InitFlag.INIT_EXT) !== 0;
   const negotiated: Negotiated = {
     minor: settled ? Math.min(minor, MAX_MINOR) : MAX_MINOR,

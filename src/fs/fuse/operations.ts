@@ -15,6 +15,7 @@ import {
   OpenInFlag,
   type OperationName,
   SetattrValid,
+  SetxattrFlag,
   WriteFlag,
 } from './abi.ts';
 import {
@@ -76,6 +77,7 @@ export function operationFor(
   return handler?.(context, request, payload);
 }
 
+/** In requests that make something, the umask is still to be applied (DONT_MASK), or was already, and does no harm again. */
 const HANDLERS: Handlers = {
   *LOOKUP(context, { header, names }) {
     const parent = toInode(context, header.nodeid);
@@ -116,7 +118,7 @@ const HANDLERS: Handlers = {
 
   *MKNOD(context, { header, input, names }) {
     const { uid, gid } = header;
-    const spec = { mode: input.mode, uid, gid, rdev: input.rdev };
+    const spec = { mode: input.mode, umask: input.umask, uid, gid, rdev: input.rdev };
     const made = yield* context.vfs.make(
       { parent: toInode(context, header.nodeid), name: names[0] },
       spec,
@@ -126,7 +128,8 @@ const HANDLERS: Handlers = {
 
   *MKDIR(context, { header, input, names }) {
     const { uid, gid } = header;
-    const spec = { mode: FileType.DIRECTORY | (input.mode & PERMISSION_MASK), uid, gid };
+    const mode = FileType.DIRECTORY | (input.mode & PERMISSION_MASK);
+    const spec = { mode, umask: input.umask, uid, gid };
     const made = yield* context.vfs.make(
       { parent: toInode(context, header.nodeid), name: names[0] },
       spec,
@@ -164,7 +167,8 @@ const HANDLERS: Handlers = {
   *CREATE(context, { header, input, names }) {
     const { uid, gid, unique } = header;
     const entry = { parent: toInode(context, header.nodeid), name: names[0] };
-    const spec = { mode: FileType.REGULAR | (input.mode & PERMISSION_MASK), uid, gid };
+    const permissions = input.mode & PERMISSION_MASK;
+    const spec = { mode: FileType.REGULAR | permissions, umask: input.umask, uid, gid };
     const mode = { ...openMode(input), exclusive: (input.flags & O_EXCL) !== 0 };
     const created = yield* context.vfs.create(entry, spec, mode);
     if (context.vfs.shared) context.fresh.remember(header.pid, created);
@@ -271,7 +275,8 @@ const HANDLERS: Handlers = {
 
   *SETXATTR(context, { header, input, names, data }) {
     const inode = toInode(context, header.nodeid);
-    yield* context.vfs.xattrs.set(inode, names[0], data, xattrMode(input.flags));
+    const dropSetGid = (input.setxattr_flags & SetxattrFlag.ACL_KILL_SGID) !== 0;
+    yield* context.vfs.xattrs.set(inode, names[0], data, xattrMode(input.flags), dropSetGid);
     return done(header);
   },
 

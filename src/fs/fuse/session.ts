@@ -48,6 +48,8 @@ export interface SessionOptions {
   logger: Logger;
   /** Logs a line for each request and what became of it, at level debug. */
   debug: boolean;
+  /** The kernel is to enforce ACLs; off if absent. */
+  acl?: boolean;
   /** How long to look for the next request before sleeping; 0 to sleep at once. */
   busyPollMs: number;
   /** How long a request may go on waiting after its caller has had a signal. */
@@ -78,6 +80,7 @@ export class Session {
   readonly #payloads: PayloadSource;
   readonly #logger: Logger;
   readonly #debug: boolean;
+  readonly #acl: boolean;
   readonly #busyPoll: BusyPoll;
   readonly #interruptMs: number;
   readonly #events: SessionEvents;
@@ -94,6 +97,7 @@ export class Session {
     this.#payloads = options.payloads;
     this.#logger = options.logger;
     this.#debug = options.debug;
+    this.#acl = options.acl ?? false;
     this.#busyPoll = new BusyPoll(options.busyPollMs);
     this.#interruptMs = options.interruptMs ?? INTERRUPT_MS;
     this.#pendingPoll = new PendingPoll(options.busyPollMs, () => this.#pending.size > 0);
@@ -204,7 +208,7 @@ export class Session {
   #init(request: RequestOf<'INIT'>): void {
     const { unique } = request.header;
     try {
-      const negotiation = negotiate(request.input);
+      const negotiation = negotiate(request.input, { acl: this.#acl });
       const delivered = this.#send(request.header, [
         initReply(unique, negotiation.reply, request.input.minor),
       ]);

@@ -15,6 +15,10 @@ export const NATIVE_LIMITS = {
     what: 'Only who has mounted gets in, not even root does; `-o allow_other` is refused.',
     why: 'The package does not pass on who calls, so files of several users could not be owned or protected right.',
   },
+  acl: {
+    what: 'There are no ACLs, and `-o acl` is refused.',
+    why: 'libfuse 2.9 does not know the flag by which the kernel is asked to enforce them.',
+  },
   mountOptions: {
     what: 'The mount is always `nosuid,nodev`; `nodiratime`, `strictatime`, `lazytime`, `nosymfollow` and the like are refused.',
     why: 'libfuse 2.9 sets the former by itself and does not know the latter.',

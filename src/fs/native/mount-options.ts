@@ -44,6 +44,11 @@ export function libfuseOptions(
       'The engine fuse-native does not learn who calls, and so lets in nobody but you: leave out allow_other, or use --engine kernel',
     );
   }
+  if (request.acl) {
+    throw new MountError(
+      'The engine fuse-native knows no ACLs: leave out acl, or use --engine kernel',
+    );
+  }
   const generic = request.genericOptions.filter((name) => !IMPLIED.has(name));
   const unknown = generic.find((name) => !GENERIC_OPTIONS.has(name));
   if (unknown !== undefined) {

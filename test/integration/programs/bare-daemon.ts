@@ -108,6 +108,7 @@ async function main(): Promise<void> {
     readOnly: false,
     allowOther: process.argv[3] === 'allow_other',
     defaultPermissions: true,
+    acl: false,
     genericOptions: ['nosuid', 'nodev', 'noatime'],
   });
   const device = new KernelDevice(mount.fd);

@@ -46,6 +46,7 @@ async function oneMount(): Promise<void> {
         readOnly: false,
         allowOther: false,
         defaultPermissions: true,
+        acl: false,
         genericOptions: [],
       },
       metadataFile: undefined,

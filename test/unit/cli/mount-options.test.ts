@@ -12,6 +12,7 @@ test('without -o a mount is writable, checked by the kernel, and for its user al
     readOnly: false,
     allowOther: false,
     defaultPermissions: true,
+    acl: false,
     genericOptions: [],
     allowNonEmpty: false,
   });
@@ -36,6 +37,15 @@ test('of two options that contradict each other the later one wins', (t) => {
   t.deepEqual(parse('suid', 'nosuid').genericOptions, ['nosuid']);
   t.deepEqual(parse('noatime,strictatime').genericOptions, ['strictatime']);
   t.false(parse('default_permissions,no_default_permissions').defaultPermissions);
+});
+
+test('acl is off unless asked for, and needs the kernel’s checks', (t) => {
+  t.true(parse('acl').acl);
+  t.false(parse('acl,noacl').acl);
+  t.throws(() => parse('acl,no_default_permissions'), {
+    instanceOf: UsageError,
+    message: /acl and no_default_permissions contradict/,
+  });
 });
 
 test('words that only fstab needs are ignored', (t) => {

@@ -84,6 +84,7 @@ function stage(t: ExecutionContext): Stage {
           readOnly: false,
           allowOther: false,
           defaultPermissions: true,
+          acl: false,
           genericOptions: [],
         },
         metadataFile: undefined,

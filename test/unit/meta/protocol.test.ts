@@ -29,6 +29,7 @@ const RECORD: InodeRecord = {
   uri: 'imss://a',
   target: undefined,
   parent: 0,
+  acls: undefined,
 };
 
 /** As docs/protocol.md lists the fields. */
@@ -55,12 +56,36 @@ const RAW_RECORD = [
   'imss://a',
   null,
   0,
+  null,
 ];
 
 test('a record travels as an array of its fields', (t) => {
   const { reply } = MetaOperation.INODE;
   t.deepEqual(reply.encode(RECORD), RAW_RECORD);
   t.deepEqual(reply.decode(RAW_RECORD), RECORD);
+});
+
+test('a record has the ACLs that there are', (t) => {
+  const { reply } = MetaOperation.INODE;
+  const access = Buffer.from('x');
+  const raw = RAW_RECORD.with(-1, [access, null] as never);
+  t.deepEqual(reply.encode({ ...RECORD, acls: { access } }), raw);
+  t.deepEqual(reply.decode(raw), { ...RECORD, acls: { access, default: undefined } });
+});
+
+test('a change of an ACL names it, and sets or removes it', (t) => {
+  const { request } = MetaOperation.SET_ATTRIBUTES;
+  const value = Buffer.from('x');
+  const nothingElse = [null, null, null, null, null, null];
+  for (const [acl, raw] of [
+    [{ kind: 'default', value, dropSetGid: true }, ['default', value, true]],
+    [{ kind: 'access', value: undefined, dropSetGid: undefined }, ['access', null, null]],
+  ] as const) {
+    const sent = [1, [5, [...nothingElse, raw]]];
+    const change = { session: 1, request: [5 as InodeId, { acl }] as const };
+    t.deepEqual(request.encode(change), sent);
+    t.deepEqual(request.decode(sent), change);
+  }
 });
 
 test('a record that lacks a field, or has one of another type, is refused', (t) => {
@@ -84,14 +109,14 @@ test('a mutation names its session, and what it leaves out is absent again', (t)
   const entry = { parent: 1 as InodeId, name };
   const spec = { mode: 1, uid: 2, gid: 3 };
   const { request } = MetaOperation.CREATE;
-  const raw = [9, [[1, name], [1, 2, 3, null, null, null], 'write']];
+  const raw = [9, [[1, name], [1, 2, 3, null, null, null, null], 'write']];
   t.deepEqual(request.encode({ session: 9, request: [entry, spec, 'write'] }), raw);
   t.deepEqual(request.decode(raw), { session: 9, request: [entry, spec, 'write'] });
-  t.throws(() => request.decode([9, [[1, name], [1, 2, 3, null, null, null], 'more']]), {
+  t.throws(() => request.decode([9, [[1, name], [1, 2, 3, null, null, null, null], 'more']]), {
     instanceOf: ProtocolError,
   });
   const change = MetaOperation.SET_ATTRIBUTES.request;
-  t.deepEqual(change.decode([1, [5, [null, 7, null, null, null, null]]]), {
+  t.deepEqual(change.decode([1, [5, [null, 7, null, null, null, null, null]]]), {
     session: 1,
     request: [5 as InodeId, { uid: 7 }],
   });

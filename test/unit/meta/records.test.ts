@@ -105,6 +105,30 @@ const INODE_CASES: { what: string; record: StoredInode; bytes: Buffer }[] = [
       '0100000000000000 0500000000000000 0200000000000000 01 62',
     ),
   },
+  {
+    what: 'a file with an access ACL',
+    record: { ...NEW_FILE, acls: { access: Buffer.from('xy') } },
+    bytes: hex('01 41', HEAD, PLACEMENT, '0200 7879 0000'),
+  },
+  {
+    what: 'a directory with both ACLs',
+    record: {
+      ...NEW_FILE,
+      mode: FileType.DIRECTORY | 0o755,
+      sizeBytes: 80,
+      parent: 1 as InodeId,
+      directory: { name: Buffer.from('b'), lastSequence: 5, entries: 2 },
+      acls: { access: Buffer.from('x'), default: Buffer.from('yz') },
+    },
+    bytes: hex(
+      '01 45 ed41',
+      HEAD.slice(4),
+      '5000000000000000 0000000000000000 0000000000000000',
+      PLACEMENT,
+      '0100000000000000 0500000000000000 0200000000000000 01 62',
+      '0100 78 0200 797a',
+    ),
+  },
 ];
 
 for (const { what, record, bytes } of INODE_CASES) {

@@ -13,6 +13,7 @@ const request = {
   readOnly: false,
   allowOther: false,
   defaultPermissions: false,
+  acl: false,
   genericOptions: [],
 };
 

@@ -46,6 +46,20 @@ test('INIT is answered with the lower minor and only with flags that the kernel 
   });
 });
 
+test('ACLs are asked of the kernel, and umask left to us, only where the mount wants them', async (t) => {
+  await withStores({}, ({ vfs }) => {
+    const asked = InitFlag.POSIX_ACL | InitFlag.DONT_MASK | InitFlag.SETXATTR_EXT;
+    for (const [acl, flags] of [
+      [true, asked],
+      [false, 0],
+    ] as const) {
+      const kernel = new FakeKernel(vfs, { acl });
+      const reply = kernel.init({ flags: asked });
+      t.is(structOf(FUSE_INIT_OUT, reply ?? { errno: 1, body: Buffer.alloc(0) }).flags, flags);
+    }
+  });
+});
+
 test('a kernel older than 7.31 is refused with EPROTO and a clear failure', async (t) => {
   await withStores({}, ({ vfs }) => {
     const kernel = new FakeKernel(vfs);

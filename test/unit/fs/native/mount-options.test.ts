@@ -6,6 +6,7 @@ const PLAIN = {
   readOnly: false,
   allowOther: false,
   defaultPermissions: true,
+  acl: false,
   genericOptions: [],
 };
 
@@ -42,6 +43,14 @@ test('allow_other is refused with the way out', (t) => {
   t.throws(() => libfuseOptions({ ...PLAIN, allowOther: true }, false), {
     name: 'MountError',
     message: /lets in nobody but you: leave out allow_other, or use --engine kernel/,
+  });
+});
+
+test('acl is refused with the way out', (t) => {
+  // limit: 'acl'
+  t.throws(() => libfuseOptions({ ...PLAIN, acl: true }, false), {
+    name: 'MountError',
+    message: /knows no ACLs: leave out acl, or use --engine kernel/,
   });
 });
 
