@@ -32,7 +32,8 @@ class SystemError extends Error {
   }
 }
 
-function checked(call: string, result: unknown): number {
+/** The result of a call in the C library; throws what errno says of a negative one. */
+export function checked(call: string, result: unknown): number {
   const value = Number(result);
   if (value < 0) throw new SystemError(call, koffi.errno());
   return value;
