@@ -24,9 +24,12 @@ import { DistributedCore } from '../meta/distributed/distributed-core.ts';
 import { TransactionOperation } from '../meta/distributed/protocol.ts';
 import { RemoteParticipant } from '../meta/distributed/remote-participant.ts';
 import { LocalMetaStore } from '../meta/local.ts';
+import type { WaitsOf } from '../meta/lock-deadlocks.ts';
+import { LOCK_WAITS, LockOperation } from '../meta/lock-protocol.ts';
 import { MapFollower } from '../meta/map-follower.ts';
 import { META_FAILURES, MetaOperation } from '../meta/protocol.ts';
 import { MetaService } from '../meta/server.ts';
+import { ServedLocks } from '../meta/served-locks.ts';
 import { type BlockLife, parseAddress } from '../meta/server-map.ts';
 import { Sessions } from '../meta/sessions.ts';
 import type { Layout } from '../meta/store.ts';
@@ -52,6 +55,9 @@ const ANSWER_MS = 2000;
 
 /** How long a transaction over several servers waits for one that is away, before it tries again. */
 const NEIGHBOUR_PATIENCE_MS = 1500;
+
+/** How long another server may take to say who waits there for locks; a deadlock that it knows of is found later, or not. */
+const LOCK_WAITS_MS = 2000;
 
 /** How often a server that waits for number 0 says so. */
 const SAY_EVERY_MS = 30_000;
@@ -107,7 +113,12 @@ export class MetaServer {
     });
     this.#service = new ClusterService(this.#serviceOptions());
     const held = heldRows({
-      operations: [...Object.values(MetaOperation), ...Object.values(TransactionOperation)],
+      operations: [
+        ...Object.values(MetaOperation),
+        ...Object.values(TransactionOperation),
+        ...Object.values(LockOperation),
+        LOCK_WAITS,
+      ],
       table: () => this.#served?.rows ?? new Map(),
       whenReady: ({ mutates }) => this.#service.whenReady(mutates),
     });
@@ -212,9 +223,13 @@ export class MetaServer {
     const store = this.#store;
     invariant(store !== undefined, 'what is served has been opened');
     const logger = this.#options.logger.component('sessions');
-    const shared = metaServers.length > 1 ? this.#share(store, metaServers) : undefined;
+    const peer = this.#neighbours(databaseOf(store).clusterId, metaServers);
+    const count = metaServers.length;
+    const shared = count > 1 ? this.#share(store, count, peer) : undefined;
     const core: MetaCore = shared ?? store.core;
-    const sessions = await Sessions.load({ core, clock: this.#clock, logger });
+    const others = metaServers.map((_, number) => number).filter((n) => n !== core.server);
+    const locks = new ServedLocks({ others: others.map((number) => lockWaitsAt(peer, number)) });
+    const sessions = await Sessions.load({ core, clock: this.#clock, logger, locks });
     const { operations } = new MetaService({ core, sessions });
     const rows = [...operations, ...(shared?.operations ?? [])];
     this.#served = {
@@ -226,26 +241,37 @@ export class MetaServer {
   }
 
   /** The part of a namespace that several servers share. */
-  #share(store: LocalMetaStore, metaServers: readonly string[]): DistributedCore {
+  #share(store: LocalMetaStore, servers: number, peer: (server: number) => Peer): DistributedCore {
     const participants = new Map<number, RemoteParticipant>();
     return new DistributedCore({
       parts: store.parts,
-      servers: metaServers.length,
+      servers,
       neighbour: (number) => {
         let participant = participants.get(number);
         if (participant === undefined) {
-          const { clusterId } = databaseOf(store);
-          const peer = this.#peerOf(metaServers[number] ?? '', clusterId, {
-            failures: META_FAILURES,
-            patienceMs: NEIGHBOUR_PATIENCE_MS,
-          });
-          participant = new RemoteParticipant(peer);
+          participant = new RemoteParticipant(peer(number));
           participants.set(number, participant);
         }
         return participant;
       },
       logger: this.#options.logger.component('transactions'),
     });
+  }
+
+  /** The other metadata servers, each connected to when it is first asked for. */
+  #neighbours(clusterId: string, metaServers: readonly string[]): (server: number) => Peer {
+    const peers = new Map<number, Peer>();
+    return (server) => {
+      let peer = peers.get(server);
+      if (peer === undefined) {
+        peer = this.#peerOf(metaServers[server] ?? '', clusterId, {
+          failures: META_FAILURES,
+          patienceMs: NEIGHBOUR_PATIENCE_MS,
+        });
+        peers.set(server, peer);
+      }
+      return peer;
+    };
   }
 
   async #answers(life: BlockLife): Promise<boolean> {
@@ -356,13 +382,24 @@ export class MetaServer {
 
   async #close(): Promise<void> {
     await this.#service.close();
+    // Those who wait for locks would be waited for.
+    this.#served?.sessions.close();
     await this.#rpc.close();
     await Promise.all([...this.#peers].map((peer) => peer.close()));
-    this.#served?.sessions.close();
     this.#served?.shared?.close();
     await this.#reaper.close();
     await this.#store?.close();
   }
+}
+
+/** Asks another metadata server who waits there for whose locks. */
+function lockWaitsAt(peer: (server: number) => Peer, server: number): WaitsOf {
+  return async (owners) => {
+    const { value } = await peer(server).call(LOCK_WAITS, [...owners], {
+      deadlineMs: LOCK_WAITS_MS,
+    });
+    return value;
+  };
 }
 
 /** Starts a metadata server as a process of its own. */

@@ -7,7 +7,9 @@ import { FsError } from '../errno.ts';
 import type { BlockIndex, EntrySequence, InodeId } from '../ids.ts';
 import type { Call, Caller } from '../net/call.ts';
 import type { FailureCodec, Operation } from '../net/operation.ts';
+import { ClientLocks } from './client-locks.ts';
 import { SessionExpiredError } from './exactly-once.ts';
+import { LockOperation } from './lock-protocol.ts';
 import { OpenFiles } from './open-files.ts';
 import { type InSession, META_FAILURES, MetaOperation as Op } from './protocol.ts';
 import type { Found, MetaServerStore } from './session-store.ts';
@@ -44,6 +46,12 @@ export class RemoteMetaStore implements MetaServerStore {
   readonly shared = true;
   readonly #caller: MetaCaller;
   readonly #files = new OpenFiles();
+  readonly locks = new ClientLocks({
+    lock: (request) => this.#mutate(LockOperation.LOCK, request, 'repeatable'),
+    unlock: (request) => this.#mutate(LockOperation.UNLOCK, request, 'repeatable'),
+    test: (request) => this.#mutate(LockOperation.TEST_LOCK, request, 'repeatable'),
+    cancel: (wait) => this.#mutate(LockOperation.CANCEL_LOCK, wait, 'repeatable'),
+  });
   #session: number | undefined;
   /** Connections that have been ready. */
   #connections = 0;
@@ -78,8 +86,17 @@ export class RemoteMetaStore implements MetaServerStore {
   async #enter(call: Call): Promise<void> {
     const { value } = await call(Op.OPEN_SESSION, undefined);
     const { session } = value;
-    if (this.#session === session) return;
-    const open = this.#session === undefined ? [] : this.#files.all();
+    if (this.#session === undefined) {
+      this.#session = session;
+      return;
+    }
+    if (this.#session !== session) await this.#reopen(call, session);
+    await this.#syncLocks(call, session);
+    this.#session = session;
+  }
+
+  async #reopen(call: Call, session: number): Promise<void> {
+    const open = this.#files.all();
     for (let at = 0; at < open.length; at += REOPEN_BATCH) {
       const batch = open.slice(at, at + REOPEN_BATCH);
       const { value: kept } = await call(Op.REOPEN, { session, request: batch });
@@ -87,7 +104,15 @@ export class RemoteMetaStore implements MetaServerStore {
         if (kept[index] !== true) this.#files.lose(inode);
       });
     }
-    this.#session = session;
+  }
+
+  /** The server may have restarted, or have granted or not taken back what was asked of it over a lost connection. */
+  async #syncLocks(call: Call, session: number): Promise<void> {
+    const held = this.locks.all();
+    const { value: kept } = await call(LockOperation.SYNC_LOCKS, { session, request: held });
+    held.forEach((lock, index) => {
+      if (kept[index] !== true) this.locks.lose(lock);
+    });
   }
 
   async #currentSession(): Promise<number> {

@@ -7,6 +7,8 @@ import { FsError } from '../errno.ts';
 import { type BlockIndex, type InodeId, metaServerOf, ROOT_INODE } from '../ids.ts';
 import { FileType, fileTypeOf, PERMISSION_MASK } from '../stat.ts';
 import { type MaybePromise, then } from '../task.ts';
+import type { LockStore } from './lock-store.ts';
+import { RoutedLocks } from './routed-locks.ts';
 import type { MetaServerStore } from './session-store.ts';
 import type {
   AttributeChange,
@@ -28,11 +30,14 @@ const WALK_ATTEMPTS = 100;
 
 export class MetaRouter implements MetaStore {
   readonly shared = true;
+  readonly locks: LockStore | undefined;
   readonly #servers: readonly MetaServerStore[];
 
   /** All metadata servers of the file system, each at its number. */
   constructor(servers: readonly MetaServerStore[]) {
     this.#servers = servers;
+    const locks = servers.flatMap((server) => server.locks ?? []);
+    this.locks = locks.length === servers.length ? new RoutedLocks(locks) : undefined;
   }
 
   #of(inode: InodeId): MetaServerStore {

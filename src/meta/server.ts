@@ -8,6 +8,7 @@ import { type AnyHandlerRow, type HandlerContext, type HandlerTable, row } from 
 import type { Operation } from '../net/operation.ts';
 import type { MetaCore } from './core.ts';
 import { SessionExpiredError } from './exactly-once.ts';
+import { lockOperations } from './lock-service.ts';
 import { type InSession, MetaOperation as Op, type WireListing } from './protocol.ts';
 import { MetaSession } from './session-store.ts';
 import type { Sessions } from './sessions.ts';
@@ -36,6 +37,7 @@ export class MetaService {
       ...this.#readRows(),
       ...this.#namespaceRows(),
       ...this.#inodeRows(),
+      ...lockOperations(sessions),
     ];
   }
 

@@ -13,6 +13,7 @@ import { checkName, type NamespaceContext, NO_ENTRY, requireDirectory } from './
 import { unwrap } from './exactly-once.ts';
 import type { RoomUse } from './file-room.ts';
 import type { KeyValueReader, KeyValueTransaction } from './kv.ts';
+import type { LockStore } from './lock-store.ts';
 import * as namespace from './namespace.ts';
 import { closeInode, openInode, releaseInode, reopenInode, reportData } from './opens.ts';
 import { published, type StoredInode } from './records.ts';
@@ -39,6 +40,7 @@ export type Found = InodeRecord | InodeId;
 
 /** The metadata that one server keeps; what others keep is named, not shown. */
 export interface MetaServerStore extends MetaStore {
+  readonly locks: LockStore | undefined;
   find(parent: InodeId, name: Buffer): MaybePromise<Found>;
   /** Records of inodes of this server; undefined for one that is gone. */
   inodes(inodes: readonly InodeId[]): MaybePromise<(InodeRecord | undefined)[]>;
@@ -54,12 +56,17 @@ export class MetaSession implements MetaServerStore {
   readonly #core: MetaCore;
   readonly #client: Buffer;
   readonly #tag: RequestTag | undefined;
+  readonly locks: LockStore | undefined;
 
-  /** `client` has CLIENT_ID_BYTES. All mutations of a store with a tag are that one request's. */
-  constructor(core: MetaCore, client: Buffer, tag?: RequestTag) {
+  /**
+   * `client` has CLIENT_ID_BYTES. All mutations of a store with a tag are that one request's. `locks` are those of a
+   * client in this process.
+   */
+  constructor(core: MetaCore, client: Buffer, tag?: RequestTag, locks?: LockStore) {
     this.#core = core;
     this.#client = client;
     this.#tag = tag;
+    this.locks = locks;
   }
 
   /** Made anew for each operation: the epoch of the server map rises while a mount lives. */

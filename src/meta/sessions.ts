@@ -7,13 +7,15 @@ import type { Clock } from '../clock.ts';
 import { invariant } from '../invariant.ts';
 import type { InodeId } from '../ids.ts';
 import type { Logger } from '../log.ts';
-import { type MaybePromise, type Task, wait } from '../task.ts';
+import { type MaybePromise, type Task, then, wait } from '../task.ts';
 import type { MetaCore } from './core.ts';
+import { ClientLocks } from './client-locks.ts';
 import { expireSession, openSession } from './exactly-once.ts';
 import { CLIENT_ID_BYTES, clientKey, Table, tableRange } from './keys.ts';
 import type { KeyRange, KeyValueReader } from './kv.ts';
 import { dropOpens, openers } from './opens.ts';
 import { decodeNumber, encodeNumber } from './records.ts';
+import { ServedLocks } from './served-locks.ts';
 import { MetaSession } from './session-store.ts';
 
 const LEASE_MS = 8000;
@@ -26,6 +28,8 @@ export interface SignsOfLife {
   readonly isOpen: boolean;
   /** On the monotonic clock. */
   readonly lastHeardMs: number;
+  /** Nothing that still comes of it is looked at. */
+  close(): void;
 }
 
 export interface SessionsOptions {
@@ -34,6 +38,8 @@ export interface SessionsOptions {
   logger: Logger;
   /** How long a client lives without a sign of life; 8 s if absent. */
   leaseMs?: number;
+  /** What clients lock; kept by this server alone if absent. */
+  locks?: ServedLocks;
 }
 
 interface Client {
@@ -62,6 +68,8 @@ export class Sessions {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #leaseMs: number;
+  /** What clients have locked: goes with their sessions. */
+  readonly locks: ServedLocks;
   readonly #clients = new Map<string, Client>();
   #timer: NodeJS.Timeout | undefined;
   #tickedAtMs = Infinity;
@@ -72,6 +80,7 @@ export class Sessions {
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#leaseMs = options.leaseMs ?? LEASE_MS;
+    this.locks = options.locks ?? new ServedLocks();
   }
 
   /** Takes up the sessions that the database knows; each gets a fresh lease. */
@@ -79,6 +88,7 @@ export class Sessions {
     const sessions = new Sessions(options);
     const known = await options.core.read(knownSessions);
     for (const [id, session] of known) sessions.#add(id, session);
+    sessions.locks.await(known.map(([id]) => id));
     for (const id of await options.core.read(openers)) {
       if (!sessions.#clients.has(id)) sessions.#add(id, undefined);
     }
@@ -119,6 +129,7 @@ export class Sessions {
   /** Ends no session: clients go on with them in this process's next life. */
   close(): void {
     this.#closed = true;
+    this.locks.close();
     clearInterval(this.#timer);
   }
 
@@ -131,11 +142,12 @@ export class Sessions {
 
   /**
    * The session of the client whose id this is, in hex, begun if it has none; the connection is what keeps it alive
-   * from now on. While what is left of an earlier life of it is being dropped, that is waited for.
+   * from now on, and what an earlier one still brings would come too late. While what is left of an earlier life of it is being dropped, that is waited for.
    */
   async open(id: string, connection: SignsOfLife): Promise<OpenedSession> {
     await this.#clients.get(id)?.ending;
     const client = this.#clients.get(id) ?? this.#add(id, undefined);
+    if (client.connection !== connection) client.connection?.close();
     client.connection = connection;
     client.lapsesAtMs = this.#clock.monotonicMs() + this.#leaseMs;
     if (client.session !== undefined) return { session: client.session, isNew: false };
@@ -158,7 +170,16 @@ export class Sessions {
   local(id: string): MetaSession {
     const client = this.#clients.get(id) ?? this.#add(id, undefined);
     client.isLocal = true;
-    return new MetaSession(this.#core, client.key);
+    const { locks } = this;
+    const own = new ClientLocks({
+      lock: (request) => then(locks.ready(), () => locks.lock(id, request)),
+      unlock: (request) => {
+        locks.unlock(id, request);
+      },
+      test: (request) => then(locks.ready(), () => locks.test(id, request)),
+      cancel: (wait) => locks.cancel(id, wait),
+    });
+    return new MetaSession(this.#core, client.key, undefined, own);
   }
 
   /** The client's key in the database if `session` is its session now. */
@@ -205,7 +226,8 @@ export class Sessions {
 
   /** In steps, so that others are served in between; to begin again after a crash does no harm. */
   async #drop(client: Client): Promise<void> {
-    const { key, session } = client;
+    const { id, key, session } = client;
+    this.locks.drop(id);
     await this.#core.transact(function* (kv) {
       if (session !== undefined) yield* expireSession(kv, session);
       yield* wait(kv.remove(clientKey(key)));

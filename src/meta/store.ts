@@ -7,6 +7,7 @@ import type { BlockIndex, EntrySequence, InodeId } from '../ids.ts';
 import type { Dataset, Layout } from '../layout.ts';
 import type { MaybePromise } from '../task.ts';
 import type { AclKind, Acls } from './acl.ts';
+import type { LockStore } from './lock-store.ts';
 
 export type { Layout } from '../layout.ts';
 export { POLICIES, type PolicyName } from '../policy.ts';
@@ -165,6 +166,8 @@ export interface RequestTag {
 export interface MetaStore {
   /** Others may change what this mount sees; {@link openInode} and {@link closeInode} tell who has what open. */
   readonly shared: boolean;
+  /** Locks that hold between mounts; undefined where there is but one mount, whose kernel keeps them as well. */
+  readonly locks?: LockStore | undefined;
   /** The directory that an `imss://` URI's path names, made (with its parents) if missing. ENOTDIR. */
   directoryAt(path: readonly Buffer[], owner: NewInode): MaybePromise<InodeRecord>;
   lookup(parent: InodeId, name: Buffer): MaybePromise<InodeRecord>;

@@ -51,9 +51,15 @@ async function open(t: ExecutionContext, path?: string): Promise<Fixture> {
 class Connection implements SignsOfLife {
   isOpen = true;
   lastHeardMs: number;
+  closings = 0;
 
   constructor(clock: ManualClock) {
     this.lastHeardMs = clock.monotonicMs();
+  }
+
+  close(): void {
+    this.closings++;
+    this.isOpen = false;
   }
 }
 
