@@ -15,6 +15,7 @@ const PACKAGES = {
   git: 'git',
   iproute2: 'ip',
   'perl-base': 'perl',
+  python3: 'python3',
   rsync: 'rsync',
   sqlite3: 'sqlite3',
   tar: 'tar',

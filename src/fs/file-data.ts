@@ -37,6 +37,8 @@ export interface FileDataOptions {
   clock: Clock;
   atimePolicy: AtimePolicy;
   background: Background;
+  /** Makes the kernel forget a file's pages. */
+  dropPages: (inode: InodeId) => MaybePromise<void>;
 }
 
 /** A write as an engine passes it on. */
@@ -57,6 +59,7 @@ export class FileData {
   readonly #clock: Clock;
   readonly #atimePolicy: AtimePolicy;
   readonly #background: Background;
+  readonly #dropPages: FileDataOptions['dropPages'];
 
   constructor(options: FileDataOptions) {
     this.#meta = options.meta;
@@ -64,6 +67,7 @@ export class FileData {
     this.#clock = options.clock;
     this.#atimePolicy = options.atimePolicy;
     this.#background = options.background;
+    this.#dropPages = options.dropPages;
   }
 
   // Opening and closing
@@ -461,6 +465,27 @@ export class FileData {
     const inner = yield* wait(this.#blocks.readInner(file.record));
     if (inner !== undefined) this.#learn(file, inner);
     else if (file.born) throw new FsError('EIO', `block 0 of inode ${file.inode} is lost`);
+  }
+
+  /** Waits until block 0 has heard of all that was written here; failures are left to fsync(2) and close(2). */
+  *pauseNotes(inode: InodeId): Task<void> {
+    const file = this.handles.openFile(inode);
+    if (file !== undefined) yield* file.notes.pause();
+  }
+
+  /**
+   * A lock of an open file was granted: what others have written under theirs is seen from now on. Remembers the version
+   * only when the pages are gone, so that others who ask meanwhile drop them, too.
+   */
+  *revalidate(inode: InodeId): Task<void> {
+    const file = this.handles.openFile(inode);
+    if (file === undefined) return;
+    yield* file.notes.pause();
+    yield* this.#refresh(file);
+    const version = file.known?.dataVersion ?? 0;
+    if (this.#pages.areOf(inode, version)) return;
+    yield* wait(this.#dropPages(inode));
+    this.#pages.dropped(inode, version);
   }
 
   /** Runs `operation` again, with what block 0 says now, as long as truncations overtake it. */

@@ -17,6 +17,16 @@ export class PageVersions {
     return isSame;
   }
 
+  /** Whether the kernel's pages are of that version. */
+  areOf(inode: InodeId, version: number): boolean {
+    return this.#versions.get(inode) === version;
+  }
+
+  /** The kernel has forgotten its pages; what it reads from now on is of that version or a later one. */
+  dropped(inode: InodeId, version: number): void {
+    this.#remember(inode, version);
+  }
+
   /** A change from here has led to `version`. If it is not the next one, others have changed the data, too. */
   changedHere(inode: InodeId, version: number): void {
     if (this.#versions.get(inode) === version - 1) this.#remember(inode, version);

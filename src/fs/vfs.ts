@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts';
 import { Errno, FsError } from '../errno.ts';
 import { type HandleId, type InodeId, metaServerOf } from '../ids.ts';
 import type { Logger } from '../log.ts';
+import type { LockOwner } from '../meta/lock-store.ts';
 import type {
   AclChange,
   AttributeChange,
@@ -25,7 +26,8 @@ import { type Background, backgroundWith } from './background.ts';
 import { listDirectory } from './directories.ts';
 import { answerInfo, infoQuestion, type InfoSource } from './dataset-info.ts';
 import { FileData, type WriteRequest } from './file-data.ts';
-import { inodeOf, type OpenFile } from './handles.ts';
+import { FileLocks } from './file-locks.ts';
+import { type FileHandle, inodeOf, type OpenFile } from './handles.ts';
 import { InodeReferences } from './inode-references.ts';
 import { isDirectory, isRegular } from './record-types.ts';
 import { waitToTheEnd } from './settle.ts';
@@ -68,6 +70,10 @@ export class Vfs {
   isShutDown = false;
   /** Told of inodes whose mode has changed in an operation that answers no attributes: a write, an open. */
   onModeChanged: ((inode: InodeId) => void) | undefined;
+  /** Makes the kernel forget the pages that it has of an inode. */
+  onStalePages: ((inode: InodeId) => Promise<void>) | undefined;
+  /** Locks that hold between mounts; undefined where the kernel's own are all there can be. */
+  readonly locks: FileLocks | undefined;
   readonly #meta: MetaStore;
   readonly #blocks: BlockStore;
   readonly #clock: Clock;
@@ -92,12 +98,18 @@ export class Vfs {
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#atimePolicy = options.atimePolicy;
-    this.#data = new FileData({ ...options, background: this.#background });
     const changeAcl = (inode: InodeId, acl: AclChange): Task<Stat> => this.setattr(inode, { acl });
     this.xattrs = new ExtendedAttributes({
       ...options,
       changeAcl: options.acl === true ? changeAcl : undefined,
     });
+    this.#data = new FileData({
+      ...options,
+      background: this.#background,
+      dropPages: (inode) => this.onStalePages?.(inode),
+    });
+    const { locks } = options.meta;
+    this.locks = locks === undefined ? undefined : new FileLocks(locks, this.#data);
     this.references = new InodeReferences((inode) => {
       this.#reap(inode);
     });
@@ -375,13 +387,31 @@ export class Vfs {
     yield* this.#data.flush(this.#data.handles.file(handle));
   }
 
+  /** close(2) of a descriptor by a process that may have fcntl(2) locks of the file, which it loses. */
+  *flushAndUnlock(handle: HandleId, owner: LockOwner): Task<void> {
+    const { inode } = this.#data.handles.file(handle);
+    try {
+      yield* this.flush(handle);
+    } finally {
+      if (this.locks !== undefined) yield* this.locks.closed(inode, owner);
+    }
+  }
+
   /** The last descriptor of a handle, of a file or a directory, is closed. */
   *release(handle: HandleId): Task<void> {
     const closed = this.#data.handles.remove(handle);
     try {
-      if (closed.kind === 'file') yield* this.#data.leave(closed.file, closed.writes);
+      if (closed.kind === 'file') yield* this.#leave(handle, closed);
     } finally {
       this.references.dropHandle(inodeOf(closed));
+    }
+  }
+
+  *#leave(handle: HandleId, { file, writes }: FileHandle): Task<void> {
+    try {
+      yield* this.#data.leave(file, writes);
+    } finally {
+      if (this.locks !== undefined) yield* this.locks.released(handle, file.inode);
     }
   }
 

@@ -50,6 +50,10 @@ export class FakeDevice implements Device {
     return this.writeErrno;
   }
 
+  writeLater(message: Buffer): Promise<number> {
+    return Promise.resolve(this.write([message]));
+  }
+
   watch(handlers: DeviceHandlers): void {
     this.#handlers = handlers;
   }

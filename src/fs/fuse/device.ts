@@ -2,7 +2,7 @@
  * Reads and writes whole FUSE messages on a non-blocking /dev/fuse descriptor, and waits for them from Node's own
  * event loop. Nothing here looks into a message, and the descriptor is never touched after it was closed.
  */
-import { closeSync } from 'node:fs';
+import { closeSync, write } from 'node:fs';
 import { Errno, errnoName } from '../../errno.ts';
 import { invariant } from '../../invariant.ts';
 import { libc, type Libc } from './libc.ts';
@@ -35,6 +35,11 @@ export interface Device {
    * ENOENT for a request that was aborted, ENODEV after the end.
    */
   write(parts: readonly Buffer[]): number;
+  /**
+   * As {@link write}, but by another thread, for messages on which the kernel may wait for what only this process can
+   * answer. `message` must not change until it resolves.
+   */
+  writeLater(message: Buffer): Promise<number>;
   watch(handlers: DeviceHandlers): void;
   /** Ends the connection at once: every process that waits for an answer gets ECONNABORTED. */
   abort(): void;
@@ -77,6 +82,9 @@ export class KernelDevice implements Device {
   #poll: PollHandle | undefined;
   #handlers: DeviceHandlers | undefined;
   #closed: Promise<void> | undefined;
+  /** Other threads that use the descriptor: it is closed behind the last. */
+  #writersElsewhere = 0;
+  #onWritten: (() => void) | undefined;
   #nextTurn: NodeJS.Immediate | undefined;
 
   readonly #readVector = new BigUint64Array(8 * WORDS_PER_IOVEC);
@@ -173,6 +181,19 @@ export class KernelDevice implements Device {
     return this.#libc.writev(this.#fd, this.#writeVectorAddress, word / WORDS_PER_IOVEC);
   }
 
+  writeLater(message: Buffer): Promise<number> {
+    const fd = this.#fd;
+    if (fd < 0) return Promise.resolve(Errno.ENODEV);
+    this.#writersElsewhere++;
+    return new Promise((resolve) => {
+      write(fd, message, (error) => {
+        this.#writersElsewhere--;
+        if (this.#writersElsewhere === 0) this.#onWritten?.();
+        resolve(error === null ? 0 : Math.abs(error.errno ?? Errno.EIO));
+      });
+    });
+  }
+
   watch(handlers: DeviceHandlers): void {
     invariant(this.#handlers === undefined, 'The device is watched twice');
     if (this.#fd < 0) throw new DeviceGoneError('The device is closed');
@@ -239,9 +260,14 @@ export class KernelDevice implements Device {
       clearImmediate(this.#nextTurn);
       // uv_close() forgets the descriptor before it returns; only the memory must live until its callback.
       this.#closed = this.#closePoll();
-      // No other descriptor refers to the connection, so fuse_dev_release() aborts it.
-      closeSync(this.#fd);
+      const fd = this.#fd;
       this.#fd = -1;
+      // No other descriptor refers to the connection, so fuse_dev_release() aborts it. A thread that is about to write
+      // must not find another file under its number.
+      this.#onWritten = () => {
+        closeSync(fd);
+      };
+      if (this.#writersElsewhere === 0) this.#onWritten();
     }
     return this.#closed;
   }

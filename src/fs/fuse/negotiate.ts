@@ -19,7 +19,7 @@ const PAGE_BYTES = 4096;
 const MAX_BACKGROUND = 64;
 const CONGESTION_THRESHOLD = 48;
 
-/** Only flags that the session honours. Locks are left to the kernel until a server keeps them. */
+/** Only flags that the session honours. */
 const WANTED_FLAGS =
   InitFlag.ASYNC_READ |
   InitFlag.ATOMIC_O_TRUNC |
@@ -37,6 +37,9 @@ const WANTED_FLAGS =
 /** ACLs, which the kernel enforces; umask is then left to us, who know whether a directory has a default ACL. */
 const ACL_FLAGS = InitFlag.POSIX_ACL | InitFlag.DONT_MASK | InitFlag.SETXATTR_EXT;
 
+/** Where a server keeps locks. Of a lone mount, the kernel keeps them as well and for less. */
+const LOCK_FLAGS = InitFlag.POSIX_LOCKS | InitFlag.FLOCK_LOCKS;
+
 const WANTED_FLAGS2 = InitFlag2.DIRECT_IO_ALLOW_MMAP;
 
 /** The kernel speaks a protocol that this session does not. */
@@ -51,17 +54,16 @@ export interface Negotiation {
   readonly reply: Decoded<typeof FUSE_INIT_OUT>;
 }
 
-/** What a mount may do without, or not. */
-export interface NegotiationOptions {
+/** What the mount wants beyond what every session does. */
+export interface Wishes {
+  /** Requests for locks are to come to us. */
+  readonly locks: boolean;
   /** The kernel is to enforce ACLs, and to ask for them. */
   readonly acl: boolean;
 }
 
 /** Answers an INIT; throws {@link UnsupportedProtocolError} for kernels older than protocol 7.31 (Linux 5.4). */
-export function negotiate(
-  input: Decoded<typeof FUSE_INIT_IN>,
-  options: NegotiationOptions,
-): Negotiation {
+export function negotiate(input: Decoded<typeof FUSE_INIT_IN>, wishes: Wishes): Negotiation {
   const { major, minor } = input;
   if (major < FUSE_KERNEL_VERSION || (major === FUSE_KERNEL_VERSION && minor < MIN_MINOR)) {
     throw new UnsupportedProtocolError(
@@ -69,7 +71,8 @@ export function negotiate(
     );
   }
   const settled = major === FUSE_KERNEL_VERSION;
-  const flags = input.flags & (options.acl ? WANTED_FLAGS | ACL_FLAGS : WANTED_FLAGS);
+  const wanted = WANTED_FLAGS | (wishes.locks ? LOCK_FLAGS : 0) | (wishes.acl ? ACL_FLAGS : 0);
+  const flags = input.flags & wanted;
   const extended = (flags & InitFlag.INIT_EXT) !== 0;
   const negotiated: Negotiated = {
     minor: settled ? Math.min(minor, MAX_MINOR) : MAX_MINOR,

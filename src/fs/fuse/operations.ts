@@ -18,6 +18,7 @@ import {
   SetxattrFlag,
   WriteFlag,
 } from './abi.ts';
+import { LOCK_HANDLERS } from './lock-operations.ts';
 import {
   attrReply,
   done,
@@ -79,6 +80,8 @@ export function operationFor(
 
 /** In requests that make something, the umask is still to be applied (DONT_MASK), or was already, and does no harm again. */
 const HANDLERS: Handlers = {
+  ...LOCK_HANDLERS,
+
   *LOOKUP(context, { header, names }) {
     const parent = toInode(context, header.nodeid);
     try {
@@ -202,7 +205,8 @@ const HANDLERS: Handlers = {
   },
 
   *FLUSH(context, { header, input }) {
-    yield* context.vfs.flush(input.fh as HandleId);
+    const owner = { kind: 'posix', ...input.lock_owner } as const;
+    yield* context.vfs.flushAndUnlock(input.fh as HandleId, owner);
     return done(header);
   },
 
@@ -371,7 +375,7 @@ function openMode(input: {
 
 /**
  * What the kernel may do with an open file on its own. A handle that cannot write has nothing to flush, so its close(2)
- * need not ask us; that holds as long as the kernel keeps POSIX locks itself: FLUSH would otherwise drop them. Appends
+ * need not ask us, unless we keep locks: FLUSH is what drops fcntl(2)'s. Appends
  * beside those of other mounts must come to us whole, and their end is not where the kernel thinks.
  */
 function openFlags(
@@ -383,7 +387,7 @@ function openFlags(
   const isSharedAppend = vfs.shared && !isReadOnly && (flags & O_APPEND) !== 0;
   return (
     (keepsPages ? OpenFlag.KEEP_CACHE : 0) |
-    (isReadOnly ? OpenFlag.NOFLUSH : 0) |
+    (isReadOnly && vfs.locks === undefined ? OpenFlag.NOFLUSH : 0) |
     (isSharedAppend ? OpenFlag.DIRECT_IO : 0)
   );
 }

@@ -12,7 +12,9 @@ import type { Vfs } from '../vfs.ts';
 import { type Negotiated, NOTHING_NEGOTIATED } from './abi.ts';
 import { FreshAttributes } from './fresh-attributes.ts';
 import { BusyPoll } from './busy-poll.ts';
+import { PageNotifier } from './page-notifier.ts';
 import { PendingPoll } from './pending-poll.ts';
+import { PendingRequests } from './pending-requests.ts';
 import { describeExchange, describeRequest } from './debug.ts';
 import type { Device } from './device.ts';
 import { negotiate, type Negotiation, UnsupportedProtocolError } from './negotiate.ts';
@@ -31,9 +33,6 @@ import {
 
 /** So many requests are answered before sockets and timers get their turn. */
 const REQUESTS_PER_TURN = 16;
-
-/** Longer than any request that does not hang, shorter than the patience of somebody who has pressed Ctrl-C. */
-const INTERRUPT_MS = 500;
 
 /** Where the data of a FUSE_WRITE lands; a block store's leases, or plain memory. */
 export interface PayloadSource {
@@ -66,14 +65,6 @@ export interface SessionEvents {
   failed(error: Error): void;
 }
 
-/** A request whose answer waits for another node. */
-interface PendingRequest {
-  readonly controller: AbortController;
-  readonly payload: BlockLease;
-  /** Runs since the caller has had a signal. */
-  patience?: NodeJS.Timeout;
-}
-
 export class Session {
   readonly #device: Device;
   readonly #vfs: Vfs;
@@ -82,9 +73,8 @@ export class Session {
   readonly #debug: boolean;
   readonly #acl: boolean;
   readonly #busyPoll: BusyPoll;
-  readonly #interruptMs: number;
   readonly #events: SessionEvents;
-  readonly #pending = new Map<number, PendingRequest>();
+  readonly #pending: PendingRequests;
   readonly #pendingPoll: PendingPoll;
   readonly #context: OperationContext;
   #negotiated: Negotiated = NOTHING_NEGOTIATED;
@@ -99,7 +89,12 @@ export class Session {
     this.#debug = options.debug;
     this.#acl = options.acl ?? false;
     this.#busyPoll = new BusyPoll(options.busyPollMs);
-    this.#interruptMs = options.interruptMs ?? INTERRUPT_MS;
+    this.#pending = new PendingRequests({
+      interruptMs: options.interruptMs,
+      refuse: (request, error) => {
+        this.#refuse(request, error);
+      },
+    });
     this.#pendingPoll = new PendingPoll(options.busyPollMs, () => this.#pending.size > 0);
     this.#events = events;
     this.#payload = options.payloads.lease();
@@ -107,6 +102,12 @@ export class Session {
     this.#vfs.onModeChanged = (inode) => {
       this.#forgetAttributes(inode);
     };
+    const pages = new PageNotifier({
+      device: options.device,
+      logger: options.logger,
+      pagesAreFree: (nodeid) => this.#pending.pagesAreFree(nodeid),
+    });
+    this.#vfs.onStalePages = (inode) => pages.forget(toNode(this.#context, inode));
   }
 
   /**
@@ -186,29 +187,18 @@ export class Session {
         for (const { nodeid, nlookup } of forgetsOf(request)) this.#forget(nodeid, nlookup);
         break;
       case 'INTERRUPT':
-        this.#interrupt(uniqueKeyOf(request.input.unique));
+        this.#pending.interrupt(uniqueKeyOf(request.input.unique));
         break;
       default:
         this.#dispatch(request);
     }
   }
 
-  /**
-   * The kernel tells of every signal, also of those that should only be handled before the system call goes on. A
-   * request that is nearly done answers; one that hangs gives up.
-   */
-  #interrupt(key: number): void {
-    const pending = this.#pending.get(key);
-    if (pending === undefined) return;
-    pending.patience ??= setTimeout(() => {
-      pending.controller.abort(new FsError('EINTR'));
-    }, this.#interruptMs);
-  }
-
   #init(request: RequestOf<'INIT'>): void {
     const { unique } = request.header;
     try {
-      const negotiation = negotiate(request.input, { acl: this.#acl });
+      const locks = this.#vfs.locks !== undefined;
+      const negotiation = negotiate(request.input, { locks, acl: this.#acl });
       const delivered = this.#send(request.header, [
         initReply(unique, negotiation.reply, request.input.minor),
       ]);
@@ -233,6 +223,7 @@ export class Session {
       this.#send(request.header, [errorReply(request.header.unique, Errno.EIO)]);
       return;
     }
+    if (request.op === 'RELEASE' && this.#postponed(request)) return;
     if (request.op !== 'GETATTR') this.#context.fresh.forget(request.header.pid);
     const task = operationFor(this.#context, request, this.#payload);
     if (task === undefined) {
@@ -249,35 +240,46 @@ export class Session {
     if (this.#payload.adopted) this.#payload = this.#payloads.lease();
   }
 
+  /** Whether a handle cannot be released yet: the kernel takes for over what was answered with EINTR. */
+  #postponed(request: RequestOf<'RELEASE'>): boolean {
+    const before = this.#pending.givenUpBy(request.input.fh);
+    if (before === undefined) return false;
+    void before.then(() => {
+      this.#guard(() => {
+        this.#dispatch(request);
+      });
+    });
+    return true;
+  }
+
   /** The request waits: its payload stays with it, and INTERRUPT can reach it. */
   #suspend(request: Request): AbortSignal {
     if (this.#debug) this.#logger.debug(`${describeRequest(request)} -> waits`);
-    const controller = new AbortController();
-    this.#pending.set(request.header.uniqueKey, { controller, payload: this.#payload });
+    const signal = this.#pending.add(request, this.#payload);
     this.#payload = this.#payloads.lease();
     this.#pendingPoll.begin();
-    return controller.signal;
+    return signal;
   }
 
   #finishLater(request: Request, outcome: PromiseLike<Reply>): void {
-    const settled = (finish: () => void): void => {
-      const key = request.header.uniqueKey;
-      const pending = this.#pending.get(key);
-      clearTimeout(pending?.patience);
-      pending?.payload.release();
-      this.#pending.delete(key);
-      this.#guard(finish);
+    const settled = (finish: (isAwaited: boolean) => void): void => {
+      const isAnswered = this.#pending.remove(request);
+      this.#guard(() => {
+        finish(!isAnswered);
+      });
       if (this.#pending.size === 0) setImmediate(this.#lookForNext);
     };
     outcome.then(
       (reply) => {
-        settled(() => {
-          this.#answer(request, reply);
+        settled((isAwaited) => {
+          if (isAwaited) this.#answer(request, reply);
+          else this.#drop(reply);
         });
       },
       (error: unknown) => {
-        settled(() => {
-          this.#refuse(request, error);
+        settled((isAwaited) => {
+          if (isAwaited) this.#refuse(request, error);
+          else if (error instanceof InvariantError) throw error;
         });
       },
     );
@@ -295,14 +297,20 @@ export class Session {
     const { header } = request;
     if (this.#debug) this.#logger.debug(describeExchange(request, reply.parts));
     const errno = this.#send(header, reply.parts);
-    reply.release?.();
-    if (errno === 0) {
-      for (const inode of reply.lookups) this.#vfs.references.addLookup(inode);
-    } else if (reply.opened !== undefined) {
-      // The kernel will not release a handle that it never heard of.
-      const released = runTask(this.#vfs.release(reply.opened));
-      if (isPromiseLike(released)) released.then(undefined, this.#logFailure);
+    if (errno !== 0) {
+      this.#drop(reply);
+      return;
     }
+    reply.release?.();
+    for (const inode of reply.lookups) this.#vfs.references.addLookup(inode);
+  }
+
+  /** Nobody hears of a reply: the kernel will not release a handle that it never heard of. */
+  #drop(reply: Reply): void {
+    reply.release?.();
+    if (reply.opened === undefined) return;
+    const released = runTask(this.#vfs.release(reply.opened));
+    if (isPromiseLike(released)) released.then(undefined, this.#logFailure);
   }
 
   readonly #logFailure = (error: unknown): void => {
@@ -357,10 +365,7 @@ export class Session {
     if (this.#ended) return;
     this.#ended = true;
     this.#payload.release();
-    for (const { controller, patience } of this.#pending.values()) {
-      clearTimeout(patience);
-      controller.abort(new FsError('EINTR'));
-    }
+    this.#pending.abortAll();
     tell();
   }
 }
