@@ -55,6 +55,8 @@ export class BlockIndex {
   #vacant = 0;
   #nodeCount = 0;
   #budget = 0;
+  /** The last block (from 0) that {@link BlockIndex.removeBetween} removes. */
+  #last = Infinity;
   #visit: BlockVisitor = () => undefined;
 
   constructor(table: DatasetTable) {
@@ -137,14 +139,46 @@ export class BlockIndex {
     this.#insertInTree(row, index, block.ref, block.storedBytes);
   }
 
+  /** The first block from `index` on; 0 if there is none. */
+  next(row: number, index: number): number {
+    const table = this.#table;
+    const sole = table.get(row, Field.SOLE);
+    if (sole !== 0) return sole >= index ? sole : 0;
+    if (table.get(row, Field.COUNT) === 0) return 0;
+    return this.#next(table.get(row, Field.A), table.get(row, Field.B), index - 1) + 1;
+  }
+
+  /** The first block (from 0) of a node's from `first` on; -1 if there is none. */
+  #next(node: number, height: number, first: number): number {
+    const span = height === 0 ? 1 : spanOf(height - 1);
+    const cells = height === 0 ? 2 : 1;
+    for (let child = Math.floor(first / span); child * cells < NODE_CELLS; child++) {
+      const below = this.#cell(node, child * cells);
+      if (below === 0) continue;
+      if (height === 0) return child;
+      const found = this.#next(below, height - 1, Math.max(0, first - child * span));
+      if (found >= 0) return child * span + found;
+    }
+    return -1;
+  }
+
   /** Removes all blocks from `firstIndex` on. */
   removeFrom(row: number, firstIndex: number, visit: BlockVisitor): void {
+    this.removeBetween(row, { first: firstIndex, last: Infinity }, visit);
+  }
+
+  /** Removes blocks `first` to `last`, the highest first. */
+  removeBetween(
+    row: number,
+    { first, last }: { first: number; last: number },
+    visit: BlockVisitor,
+  ): void {
     const table = this.#table;
     const count = table.get(row, Field.COUNT);
-    if (count === 0) return;
+    if (count === 0 || last < first) return;
     const sole = table.get(row, Field.SOLE);
     if (sole !== 0) {
-      if (sole < firstIndex) return;
+      if (sole < first || sole > last) return;
       const ref = table.get(row, Field.A);
       const storedBytes = table.get(row, Field.B);
       this.#clear(row);
@@ -152,7 +186,9 @@ export class BlockIndex {
       return;
     }
     const tree = { root: table.get(row, Field.A), height: table.get(row, Field.B) };
-    const removed = this.#pruneTree(tree, firstIndex - 1, { limit: count, visit });
+    this.#last = last - 1;
+    const removed = this.#pruneTree(tree, first - 1, { limit: count, visit });
+    this.#last = Infinity;
     if (removed === count) this.#clear(row);
     else table.set(row, Field.COUNT, count - removed);
   }
@@ -214,22 +250,24 @@ export class BlockIndex {
     if (first >= spanOf(tree.height)) return 0;
     this.#budget = limit;
     this.#visit = visit;
-    if (this.#prune(tree.root, tree.height, first)) {
+    if (this.#prune(tree.root, tree.height, { first, start: 0 })) {
       this.#giveNode(tree.root);
       tree.root = 0;
     }
     return limit - this.#budget;
   }
 
-  /** Returns true if the node is empty afterwards. */
-  #prune(node: number, height: number, first: number): boolean {
-    if (height === 0) return this.#pruneLeaf(node, first);
+  /** Removes from the node whose first block is `start`. Returns true if the node is empty afterwards. */
+  #prune(node: number, height: number, at: { first: number; start: number }): boolean {
+    if (height === 0) return this.#pruneLeaf(node, at);
+    const { first, start } = at;
     const span = spanOf(height - 1);
-    const start = Math.floor(first / span);
-    for (let child = NODE_CELLS - 1; child >= start && this.#budget > 0; child--) {
+    const lowest = Math.max(0, Math.floor((first - start) / span));
+    const highest = Math.min(NODE_CELLS - 1, Math.floor((this.#last - start) / span));
+    for (let child = highest; child >= lowest && this.#budget > 0; child--) {
       const below = this.#cell(node, child);
       if (below === 0) continue;
-      if (this.#prune(below, height - 1, child === start ? first - start * span : 0)) {
+      if (this.#prune(below, height - 1, { first, start: start + child * span })) {
         this.#setCell(node, child, 0);
         this.#giveNode(below);
       }
@@ -237,8 +275,10 @@ export class BlockIndex {
     return this.#isEmpty(node);
   }
 
-  #pruneLeaf(leaf: number, first: number): boolean {
-    for (let block = LEAF_BLOCKS - 1; block >= first && this.#budget > 0; block--) {
+  #pruneLeaf(leaf: number, { first, start }: { first: number; start: number }): boolean {
+    const lowest = Math.max(0, first - start);
+    const highest = Math.min(LEAF_BLOCKS - 1, this.#last - start);
+    for (let block = highest; block >= lowest && this.#budget > 0; block--) {
       const ref = this.#cell(leaf, block * 2);
       if (ref === 0) continue;
       const storedBytes = this.#cell(leaf, block * 2 + 1);

@@ -11,18 +11,26 @@ import { type Address, type Answer, type CallOptions, formatAddress } from '../n
 import type { Hello } from '../net/handshake.ts';
 import type { Operation } from '../net/operation.ts';
 import type { Stat } from '../stat.ts';
+import { runTask } from '../task.ts';
+import { mergeMaps } from './block-map.ts';
 import { BlockOperation, MOST_PER_MESSAGE, shardOf } from './protocol.ts';
+import { reserveAll } from './reservations.ts';
 import { failureOf, named } from './server-failure.ts';
 import { ServerShards } from './server-shards.ts';
 import type {
   BlockData,
+  BlockExtent,
   BlockLocation,
+  BlockMap,
+  BlockPosition,
   BlockStore,
   BlockUsage,
   DataAttributes,
   DatasetView,
   InnerSeed,
   Payload,
+  Reserved,
+  RoomUse,
   Truncation,
   XattrMode,
 } from './store.ts';
@@ -216,8 +224,69 @@ export class RemoteBlockStore implements BlockStore {
   }
 
   async discard(view: DatasetView): Promise<{ storedDelta: number }> {
-    const answers = await this.#everyShard(BlockOperation.discard, [view]);
-    return { storedDelta: answers.reduce((sum, { storedDelta }) => sum + storedDelta, 0) };
+    return sumOf(await this.#everyShard(BlockOperation.discard, [view]));
+  }
+
+  async punch(
+    view: DatasetView,
+    { offset, length }: { offset: number; length: number },
+    room: RoomUse,
+  ): Promise<{ storedDelta: number }> {
+    return sumOf(await this.#everyShard(BlockOperation.punch, [view, offset, length, room]));
+  }
+
+  async reserve(view: DatasetView, extents: readonly BlockExtent[]): Promise<Reserved> {
+    const parts = await this.#byShard(view, extents);
+    const all = reserveAll(
+      parts.map(({ shard, chunk }) => ({
+        extents: chunk,
+        reserve: async (wanted) =>
+          (await this.#callShard(shard, BlockOperation.reserve, [view, wanted])).value,
+        unreserve: (added) => this.unreserve(view, added),
+      })),
+    );
+    return await runTask(all);
+  }
+
+  async unreserve(
+    view: DatasetView,
+    extents: readonly BlockExtent[],
+  ): Promise<{ storedDelta: number }> {
+    const parts = await this.#byShard(view, extents);
+    const calls = parts.map(async ({ shard, chunk }) => {
+      return (await this.#callShard(shard, BlockOperation.unreserve, [view, chunk])).value;
+    });
+    return sumOf(await settleAll(calls));
+  }
+
+  /** Extents as they travel: those of one shard, no more than fit one message. */
+  async #byShard(
+    { inode }: Dataset,
+    extents: readonly BlockExtent[],
+  ): Promise<{ shard: number; chunk: BlockExtent[] }[]> {
+    const shards = await this.#count();
+    const groups = Array.from({ length: shards }, (): BlockExtent[] => []);
+    for (const extent of extents) groups[shardOf(inode, extent.block, shards)]?.push(extent);
+    return groups.flatMap((group, shard) => chunksOf(group).map((chunk) => ({ shard, chunk })));
+  }
+
+  async map(view: DatasetView, first: BlockIndex, count: number): Promise<BlockMap> {
+    return mergeMaps(await this.#everyShard(BlockOperation.map, [view, first, count]));
+  }
+
+  async copyBlock(
+    from: BlockPosition,
+    to: BlockPosition,
+    lengthBytes: number,
+  ): Promise<{ storedDelta: number } | undefined> {
+    const shards = await this.#count();
+    const shard = shardOf(to.view.inode, to.block, shards);
+    if (shardOf(from.view.inode, from.block, shards) !== shard) return undefined;
+    const [source, target] = [from, to].map(
+      ({ view, block, offset }) => [view, block, offset] as const,
+    ) as [readonly [DatasetView, BlockIndex, number], readonly [DatasetView, BlockIndex, number]];
+    const request = [source, target, lengthBytes] as const;
+    return (await this.#callShard(shard, BlockOperation.copyBlock, request)).value;
   }
 
   /** Those that are asked for in one turn travel together. */
@@ -310,6 +379,10 @@ export class RemoteBlockStore implements BlockStore {
       throw failureOf(error, this.name);
     }
   }
+}
+
+function sumOf(answers: readonly { storedDelta: number }[]): { storedDelta: number } {
+  return { storedDelta: answers.reduce((sum, { storedDelta }) => sum + storedDelta, 0) };
 }
 
 /** Pieces that fit one message. */

@@ -14,17 +14,24 @@ import { DeferredFrees } from './deferred-frees.ts';
 import { InnerStore } from './inner-store.ts';
 import { LeaseDesk } from './lease.ts';
 import { Life } from './life.ts';
+import { RangeStore } from './range-store.ts';
 import { SlotAllocator, type MemoryReport } from './slab.ts';
 import type { MemorySource } from './page-runs.ts';
+import { StoredBlocks } from './stored-blocks.ts';
 import type {
+  BlockExtent,
   BlockLease,
   BlockLocation,
+  BlockMap,
+  BlockPosition,
   BlockStore,
   BlockUsage,
   DataAttributes,
   DatasetView,
   InnerSeed,
   Payload,
+  Reserved,
+  RoomUse,
   Truncation,
   XattrMode,
 } from './store.ts';
@@ -47,6 +54,7 @@ export class MemoryBlockStore implements BlockStore {
   readonly #leases: LeaseDesk;
   readonly #inner: InnerStore;
   readonly #data: DataStore;
+  readonly #ranges: RangeStore;
   readonly #life = new Life();
 
   constructor(options: MemoryBlockStoreOptions) {
@@ -63,7 +71,9 @@ export class MemoryBlockStore implements BlockStore {
     this.#deferred = deferred;
     this.#leases = leases;
     this.#inner = new InnerStore({ table, slots, clock: options.clock });
-    this.#data = new DataStore({ table, index, slots, leases, deferred, life: this.#life });
+    const blocks = new StoredBlocks({ table, index, slots, deferred, life: this.#life });
+    this.#data = new DataStore({ blocks, leases });
+    this.#ranges = new RangeStore(blocks, this.#data);
   }
 
   /** Epoch of the server map at which this memory came to life, empty; see {@link Life}. */
@@ -185,6 +195,30 @@ export class MemoryBlockStore implements BlockStore {
     payload: Payload,
   ): { storedDelta: number } {
     return this.#data.write(view, { block, offset, payload });
+  }
+
+  punch(
+    view: DatasetView,
+    range: { offset: number; length: number },
+    room: RoomUse,
+  ): { storedDelta: number } {
+    return this.#ranges.punch(view, range, room);
+  }
+
+  reserve(view: DatasetView, extents: readonly BlockExtent[]): Reserved {
+    return this.#ranges.reserve(view, extents);
+  }
+
+  unreserve(view: DatasetView, extents: readonly BlockExtent[]): { storedDelta: number } {
+    return this.#ranges.unreserve(view, extents);
+  }
+
+  map(view: DatasetView, first: BlockNumber, count: number): BlockMap {
+    return this.#ranges.map(view, first, count);
+  }
+
+  copyBlock(from: BlockPosition, to: BlockPosition, lengthBytes: number): { storedDelta: number } {
+    return this.#ranges.copy(from, to, lengthBytes);
   }
 
   discard(view: DatasetView): { storedDelta: number } {

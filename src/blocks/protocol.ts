@@ -10,6 +10,7 @@ import {
   array,
   bytes,
   type Codec,
+  flag,
   i53,
   mapped,
   nothing,
@@ -24,10 +25,15 @@ import type { FailureCodec, Operation } from '../net/operation.ts';
 import { POLICIES } from '../policy.ts';
 import type { Stat } from '../stat.ts';
 import {
+  type BlockExtent,
+  type BlockMap,
+  type BlockRuns,
   type BlockUsage,
   type DataAttributes,
   type DatasetView,
   type InnerSeed,
+  type Reserved,
+  type RoomUse,
   StaleGenerationError,
   type Truncation,
   UnconfirmedTruncationError,
@@ -163,6 +169,21 @@ const usage: Codec<BlockUsage> = struct<BlockUsage>({
   datasets: u53(),
 });
 
+const extent: Codec<BlockExtent> = struct<BlockExtent>({
+  block: u53<BlockIndex>(),
+  offset: u53(),
+  length: u53(),
+});
+const reserved: Codec<Reserved> = struct<Reserved>({ storedDelta: i53, added: array(extent) });
+const roomUse = oneOf(['freed', 'reserved'] as const satisfies readonly RoomUse[]);
+const map: Codec<BlockMap> = struct<BlockMap>({
+  next: optional(u53<BlockIndex>()),
+  end: u53<BlockIndex>(),
+  whole: bytes,
+  parts: array(struct<BlockRuns>({ block: u53<BlockIndex>(), runs: array(u53()) })),
+  mayBeLost: flag,
+});
+
 function operation<Q, A>(
   code: number,
   name: string,
@@ -195,6 +216,10 @@ function question<const Q extends readonly unknown[], A>(
 const range = [view, u53<BlockIndex>(), u53(), u53()] as const;
 
 type Change = { endBytes: number; storedDelta: number };
+
+/** A place in a block of a dataset. */
+const place = tuple<Place>(view, u53<BlockIndex>(), u53());
+type Place = readonly [DatasetView, BlockIndex, number];
 
 /** The table; every row is a method of {@link BlockStore}. */
 export const BlockOperation = {
@@ -286,6 +311,39 @@ export const BlockOperation = {
     [dataset, array(u53<BlockIndex>())],
     array(optional(u53())),
   ),
+  /** `[view, offset, length, room]`, in bytes of the dataset. */
+  punch: change<readonly [DatasetView, number, number, RoomUse], { storedDelta: number }>(
+    36,
+    'punch',
+    [view, u53(), u53(), roomUse],
+    stored,
+  ),
+  reserve: change<readonly [DatasetView, readonly BlockExtent[]], Reserved>(
+    37,
+    'reserve',
+    [view, array(extent)],
+    reserved,
+  ),
+  unreserve: change<readonly [DatasetView, readonly BlockExtent[]], { storedDelta: number }>(
+    38,
+    'unreserve',
+    [view, array(extent)],
+    stored,
+  ),
+  /** `[view, first block, count]`. */
+  map: question<readonly [DatasetView, BlockIndex, number], BlockMap>(
+    39,
+    'map',
+    [view, u53<BlockIndex>(), u53()],
+    map,
+  ),
+  /** `[from, to, length]`. */
+  copyBlock: change<readonly [Place, Place, number], { storedDelta: number }>(
+    40,
+    'copyBlock',
+    [place, place, u53()],
+    stored,
+  ),
 } as const;
 
 /** Failures of block servers beside FsError. */
@@ -304,7 +362,7 @@ export const BLOCK_FAILURES: readonly FailureCodec[] = [
   },
 ];
 
-/** Most datasets in one message of readInners or free. */
+/** Most datasets, blocks or extents in one message. */
 export const MOST_PER_MESSAGE = 4096;
 
 const WORD = 2 ** 32;

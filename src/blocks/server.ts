@@ -18,7 +18,7 @@ import type { MaybePromise } from '../task.ts';
 import type { MemoryBlockStore } from './memory-store.ts';
 import { BlockOperation, MOST_PER_MESSAGE, shardOf } from './protocol.ts';
 import type { ReplyCache } from './reply-cache.ts';
-import type { BlockLease, DatasetView } from './store.ts';
+import type { BlockExtent, BlockLease, BlockPosition, DatasetView } from './store.ts';
 
 /** Shorter payloads are copied into their block; a whole free block for each would be waste. */
 const LEAST_LEASED_BYTES = 16 * 1024;
@@ -58,7 +58,7 @@ export class BlockService {
 
   /** One row per operation. */
   handlers(): HandlerTable {
-    return [...this.#innerRows(), ...this.#xattrRows(), ...this.#dataRows()];
+    return [...this.#innerRows(), ...this.#xattrRows(), ...this.#dataRows(), ...this.#rangeRows()];
   }
 
   #innerRows(): AnyHandlerRow[] {
@@ -151,6 +151,43 @@ export class BlockService {
         return { value: store.locate(dataset, blocks).map(({ storedBytes }) => storedBytes) };
       }),
     ];
+  }
+
+  #rangeRows(): AnyHandlerRow[] {
+    const store = this.#store;
+    return [
+      this.#change(BlockOperation.punch, ([view, offset, length, room]) =>
+        store.punch(view, { offset, length }, room),
+      ),
+      this.#change(BlockOperation.reserve, ([view, extents]) => {
+        this.#checkExtents(view, extents);
+        return store.reserve(view, extents);
+      }),
+      this.#change(BlockOperation.unreserve, ([view, extents]) => {
+        this.#checkExtents(view, extents);
+        return store.unreserve(view, extents);
+      }),
+      row(BlockOperation.map, ([view, first, count]) => {
+        if (first < 1) throw new FsError('EINVAL', 'data blocks are counted from 1');
+        return { value: store.map(view, first, count) };
+      }),
+      this.#change(BlockOperation.copyBlock, ([from, to, length]) => {
+        const [source, target] = [from, to].map(([view, block, offset]) => {
+          this.#requireOwn(view, block);
+          checkRange(view, block, { offset, length });
+          return { view, block, offset };
+        }) as [BlockPosition, BlockPosition];
+        return store.copyBlock(source, target, length);
+      }),
+    ];
+  }
+
+  #checkExtents(view: DatasetView, extents: readonly BlockExtent[]): void {
+    if (extents.length > MOST_PER_MESSAGE) throw new FsError('EINVAL', 'too many extents');
+    for (const extent of extents) {
+      this.#requireOwn(view, extent.block);
+      checkRange(view, extent.block, extent);
+    }
   }
 
   /**

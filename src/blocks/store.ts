@@ -106,6 +106,50 @@ export interface BlockLocation {
   readonly storedBytes: number | undefined;
 }
 
+/** Part of one data block. */
+export interface BlockExtent {
+  readonly block: BlockIndex;
+  readonly offset: number;
+  readonly length: number;
+}
+
+/** What became of a reservation. */
+export interface Reserved {
+  readonly storedDelta: number;
+  /** What was neither reserved before nor full of data. */
+  readonly added: readonly BlockExtent[];
+}
+
+/** What becomes of memory whose bytes are taken away. */
+export type RoomUse = 'freed' | 'reserved';
+
+/** A place in a data block. */
+export interface BlockPosition {
+  readonly view: DatasetView;
+  readonly block: BlockIndex;
+  readonly offset: number;
+}
+
+/** What is stored of a block that is not data throughout: begin and end of each run, in pairs. */
+export interface BlockRuns {
+  readonly block: BlockIndex;
+  readonly runs: readonly number[];
+}
+
+/** Where blocks in a row hold data. */
+export interface BlockMap {
+  /** Nothing is stored of the blocks from the first on that was asked for and below this one; undefined: of none at all. */
+  readonly next: BlockIndex | undefined;
+  /** The rest of the answer is about blocks below this. */
+  readonly end: BlockIndex;
+  /** A bit for each block, that of the first in the lowest place: data throughout. Zeros at the end may be missing. */
+  readonly whole: Buffer;
+  /** Blocks of which a part is data, in their order. */
+  readonly parts: readonly BlockRuns[];
+  /** What is missing may be lost data. */
+  readonly mayBeLost: boolean;
+}
+
 /** How setxattr(2) treats a name that exists (CREATE: EEXIST) or does not (REPLACE: ENODATA). */
 export type XattrMode = 'either' | 'create' | 'replace';
 
@@ -117,6 +161,12 @@ export interface Truncation {
   /** Cut only if this is the size; otherwise nothing happens. Takes back the end of a reserved range. */
   readonly onlyIfSizeBytes?: number | undefined;
 }
+
+/** A larger reservation is better cut into parts of this. */
+export const MOST_EXTENTS_AT_ONCE = 4096;
+
+/** Most blocks that one question of {@link BlockStore.map} is about. */
+export const MOST_MAPPED_BLOCKS = 2 ** 20;
 
 /**
  * All methods may fail with FsError EIO (server dead, block lost); those that store, with ENOSPC, after which
@@ -196,6 +246,36 @@ export interface BlockStore {
     offset: number,
     payload: Payload,
   ): MaybePromise<{ storedDelta: number }>;
+  /**
+   * Takes away the data of bytes `[offset, offset + length)` of the dataset: they read as zeros. Whole pages of it are
+   * freed, or stay reserved where they were stored or reserved. What was lost stays so.
+   */
+  punch(
+    view: DatasetView,
+    range: { offset: number; length: number },
+    room: RoomUse,
+  ): MaybePromise<{ storedDelta: number }>;
+  /**
+   * Sees to it that writes to these parts of blocks will not fail with ENOSPC, nor {@link punch} with room reserved free
+   * them. What is reserved counts as stored, and reads as zeros. ENOSPC.
+   */
+  reserve(view: DatasetView, extents: readonly BlockExtent[]): MaybePromise<Reserved>;
+  /** Takes back a reservation, as far as nothing has been written there; see {@link Reserved.added}. */
+  unreserve(
+    view: DatasetView,
+    extents: readonly BlockExtent[],
+  ): MaybePromise<{ storedDelta: number }>;
+  /** Where data is among `count` blocks (at most {@link MOST_MAPPED_BLOCKS}) from `first` on, or fewer of them. */
+  map(view: DatasetView, first: BlockIndex, count: number): MaybePromise<BlockMap>;
+  /**
+   * Copies bytes of one block to another, or within one, where the two parts do not overlap: holes stay holes. Undefined,
+   * with nothing changed, if the two are not in one memory: then it takes a read and a write. ENOSPC.
+   */
+  copyBlock(
+    from: BlockPosition,
+    to: BlockPosition,
+    lengthBytes: number,
+  ): MaybePromise<{ storedDelta: number } | undefined>;
   /** Discards data beyond `view.truncatedBytes` as of `view.generation`. */
   discard(view: DatasetView): MaybePromise<{ storedDelta: number }>;
   /** Frees block 0 and all data blocks; nothing happens for a dataset that is not here. */

@@ -9,29 +9,28 @@ import { invariant } from '../invariant.ts';
 import type { Dataset } from '../layout.ts';
 import type { Stat } from '../stat.ts';
 import { type MaybePromise, type Task, isPromiseLike, runTask, wait } from '../task.ts';
-import { BlockLocations } from './block-locations.ts';
-import { homeOf, placeOf, placeOfStranger } from './placement.ts';
+import { mergeMaps } from './block-map.ts';
+import { type BlockLocator, BlockServers } from './block-servers.ts';
+import { homeOf } from './placement.ts';
+import { reserveAll } from './reservations.ts';
 import type {
   BlockData,
+  BlockExtent,
   BlockLocation,
+  BlockMap,
+  BlockPosition,
   BlockStore,
   BlockUsage,
   DataAttributes,
   DatasetView,
   InnerSeed,
   Payload,
+  Reserved,
+  RoomUse,
   Truncation,
   XattrMode,
 } from './store.ts';
 import { pushZeros } from './zeros.ts';
-
-/** Who knows the servers of LOCAL datasets' blocks: the metadata store, wired by `cli`. */
-export interface BlockLocator {
-  /** The server of each block: `server` for those that had none until now. */
-  claim(inode: InodeId, blocks: readonly BlockIndex[], server: number): MaybePromise<number[]>;
-  /** The server of each block; undefined for one that was never written. */
-  locate(inode: InodeId, blocks: readonly BlockIndex[]): MaybePromise<(number | undefined)[]>;
-}
 
 export interface StripedBlockStoreOptions {
   /** One store per block server; the index is the server's number. */
@@ -42,6 +41,10 @@ export interface StripedBlockStoreOptions {
 }
 
 type InnerAnswer = DataAttributes | FsError | undefined;
+
+function sumOf(answers: readonly { storedDelta: number }[]): { storedDelta: number } {
+  return { storedDelta: answers.reduce((sum, { storedDelta }) => sum + storedDelta, 0) };
+}
 
 /** What `ask` returned or threw. */
 function attempt<T>(ask: () => MaybePromise<T>): MaybePromise<T> {
@@ -56,17 +59,16 @@ function attempt<T>(ask: () => MaybePromise<T>): MaybePromise<T> {
 /** See {@link BlockStore} for what each method does. */
 export class StripedBlockStore implements BlockStore {
   readonly #members: readonly BlockStore[];
-  readonly #locator: BlockLocator;
-  readonly #ownServer: number | undefined;
-  readonly #locations = new BlockLocations();
+  readonly #servers: BlockServers;
 
   constructor(options: StripedBlockStoreOptions) {
     const { members, ownServer } = options;
-    invariant(members.length > 0, 'there is a block server');
-    invariant(ownServer === undefined || ownServer < members.length, 'the own server is a member');
     this.#members = members;
-    this.#locator = options.locator;
-    this.#ownServer = ownServer;
+    this.#servers = new BlockServers({
+      servers: members.length,
+      locator: options.locator,
+      ownServer,
+    });
   }
 
   createInner(dataset: Dataset, seed: InnerSeed): MaybePromise<DataAttributes> {
@@ -183,7 +185,7 @@ export class StripedBlockStore implements BlockStore {
     block: BlockIndex,
     range: { offset: number; length: number },
   ): MaybePromise<BlockData> {
-    const server = this.#known(view, block);
+    const server = this.#servers.known(view, block);
     if (server !== undefined) return this.#member(server).readBlock(view, block, range);
     return runTask(this.#readLocated(view, block, range));
   }
@@ -193,14 +195,12 @@ export class StripedBlockStore implements BlockStore {
     block: BlockIndex,
     range: { offset: number; length: number },
   ): Task<BlockData> {
-    const [server] = yield* wait(this.#locator.locate(view.inode, [block]));
+    const server = yield* this.#servers.located(view, block);
     if (server === undefined) {
       const slices: Buffer[] = [];
       pushZeros(slices, range.length);
       return { slices };
     }
-    this.#requireMember(view, server);
-    this.#locations.learn(view.inode, block, server);
     return yield* wait(this.#member(server).readBlock(view, block, range));
   }
 
@@ -210,35 +210,113 @@ export class StripedBlockStore implements BlockStore {
     offset: number,
     payload: Payload,
   ): MaybePromise<{ storedDelta: number }> {
-    const server = this.#known(view, block);
+    const server = this.#servers.known(view, block);
     if (server !== undefined) return this.#member(server).writeBlock(view, block, offset, payload);
     return runTask(this.#writeClaimed(view, block, { offset, payload }));
   }
 
-  /** The claim comes first: data is never on a server that others do not know of. */
   *#writeClaimed(
     view: DatasetView,
     block: BlockIndex,
     { offset, payload }: { offset: number; payload: Payload },
   ): Task<{ storedDelta: number }> {
-    const wanted = this.#ownServer ?? placeOfStranger(view, block, this.#members.length);
-    const [server] = yield* wait(this.#locator.claim(view.inode, [block], wanted));
-    this.#requireMember(view, server);
-    this.#locations.learn(view.inode, block, server);
+    const server = yield* this.#servers.claimed(view, block);
     return yield* wait(this.#member(server).writeBlock(view, block, offset, payload));
   }
 
-  discard(view: DatasetView): MaybePromise<{ storedDelta: number }> {
-    return runTask(this.#discard(view));
+  punch(
+    view: DatasetView,
+    range: { offset: number; length: number },
+    room: RoomUse,
+  ): MaybePromise<{ storedDelta: number }> {
+    return runTask(this.#everywhere((member) => member.punch(view, range, room)));
   }
 
-  *#discard(view: DatasetView): Task<{ storedDelta: number }> {
-    const answers = yield* this.#all(this.#members, (member) => member.discard(view));
-    return { storedDelta: answers.reduce((sum, { storedDelta }) => sum + storedDelta, 0) };
+  reserve(view: DatasetView, extents: readonly BlockExtent[]): MaybePromise<Reserved> {
+    return runTask(this.#reserve(view, extents));
+  }
+
+  *#reserve(view: DatasetView, extents: readonly BlockExtent[]): Task<Reserved> {
+    const groups = yield* this.#byServer(view, extents);
+    return yield* reserveAll(
+      groups.map(([server, group]) => ({
+        extents: group,
+        reserve: (wanted) => this.#member(server).reserve(view, wanted),
+        unreserve: (added) => this.#member(server).unreserve(view, added),
+      })),
+    );
+  }
+
+  unreserve(
+    view: DatasetView,
+    extents: readonly BlockExtent[],
+  ): MaybePromise<{ storedDelta: number }> {
+    return runTask(this.#unreserve(view, extents));
+  }
+
+  *#unreserve(view: DatasetView, extents: readonly BlockExtent[]): Task<{ storedDelta: number }> {
+    const groups = yield* this.#byServer(view, extents);
+    return sumOf(
+      yield* this.#all(groups, ([server, group]) => this.#member(server).unreserve(view, group)),
+    );
+  }
+
+  *#byServer(
+    view: DatasetView,
+    extents: readonly BlockExtent[],
+  ): Task<(readonly [number, BlockExtent[]])[]> {
+    const blocks = new Set(extents.map(({ block }) => block));
+    const servers = yield* this.#servers.claimedAll(view, blocks);
+    const groups = new Map<number, BlockExtent[]>();
+    for (const extent of extents) {
+      const server = servers.get(extent.block) ?? 0;
+      const group = groups.get(server);
+      if (group === undefined) groups.set(server, [extent]);
+      else group.push(extent);
+    }
+    return [...groups];
+  }
+
+  map(view: DatasetView, first: BlockIndex, count: number): MaybePromise<BlockMap> {
+    return runTask(this.#map(view, first, count));
+  }
+
+  *#map(view: DatasetView, first: BlockIndex, count: number): Task<BlockMap> {
+    return mergeMaps(yield* this.#all(this.#members, (member) => member.map(view, first, count)));
+  }
+
+  copyBlock(
+    from: BlockPosition,
+    to: BlockPosition,
+    lengthBytes: number,
+  ): MaybePromise<{ storedDelta: number } | undefined> {
+    return runTask(this.#copyBlock(from, to, lengthBytes));
+  }
+
+  *#copyBlock(
+    from: BlockPosition,
+    to: BlockPosition,
+    lengthBytes: number,
+  ): Task<{ storedDelta: number } | undefined> {
+    const source = yield* this.#servers.located(from.view, from.block);
+    if (source === undefined) return undefined;
+    const target = yield* this.#servers.claimed(to.view, to.block);
+    if (source !== target) return undefined;
+    return yield* wait(this.#member(source).copyBlock(from, to, lengthBytes));
+  }
+
+  discard(view: DatasetView): MaybePromise<{ storedDelta: number }> {
+    return runTask(this.#everywhere((member) => member.discard(view)));
+  }
+
+  *#everywhere(
+    ask: (member: BlockStore) => MaybePromise<{ storedDelta: number }>,
+  ): Task<{ storedDelta: number }> {
+    return sumOf(yield* this.#all(this.#members, ask));
   }
 
   free(inode: InodeId): MaybePromise<void> {
-    this.#locations.forget(inode);
+    this.#servers.forget(inode);
     return runTask(this.#free(inode));
   }
 
@@ -265,7 +343,7 @@ export class StripedBlockStore implements BlockStore {
   }
 
   *#locate(dataset: Dataset, blocks: readonly BlockIndex[]): Task<BlockLocation[]> {
-    const servers = yield* this.#serversOf(dataset, blocks);
+    const servers = yield* this.#servers.locatedAll(dataset, blocks);
     const result = servers.map((server): BlockLocation => {
       return { server, storedBytes: server === undefined ? 0 : undefined };
     });
@@ -286,14 +364,6 @@ export class StripedBlockStore implements BlockStore {
     return result;
   }
 
-  *#serversOf(dataset: Dataset, blocks: readonly BlockIndex[]): Task<(number | undefined)[]> {
-    const places = blocks.map((block) => placeOf(dataset, block, this.#members.length));
-    const claimed = blocks.filter((_, at) => places[at] === undefined);
-    if (claimed.length === 0) return places;
-    const found = yield* wait(this.#locator.locate(dataset.inode, claimed));
-    return places.map((place, at) => place ?? found[claimed.indexOf(blocks[at] as BlockIndex)]);
-  }
-
   /**
    * Asks for all at once, and goes on when all have answered or failed, so that nothing is under way any more. Fails as
    * the first of them, if any failed.
@@ -307,22 +377,8 @@ export class StripedBlockStore implements BlockStore {
     return values;
   }
 
-  /** The block's server, if no one has to be asked for it. */
-  #known(view: DatasetView, block: BlockIndex): number | undefined {
-    return placeOf(view, block, this.#members.length) ?? this.#locations.find(view.inode, block);
-  }
-
   #home(dataset: Dataset): BlockStore {
     return this.#member(homeOf(dataset, this.#members.length));
-  }
-
-  /** EIO for what only a damaged record or answer can say. */
-  #requireMember({ inode }: Dataset, server: number | undefined): asserts server is number {
-    if (server !== undefined && server < this.#members.length) return;
-    throw new FsError(
-      'EIO',
-      `a block of inode ${inode} is said to be on server ${server ?? 'none'}`,
-    );
   }
 
   #member(server: number): BlockStore {

@@ -1,5 +1,5 @@
 /** Datasets for tests of block stores, and short ways to use them. */
-import type { BlockLocator } from '../../src/blocks/striped-store.ts';
+import type { BlockLocator } from '../../src/blocks/block-servers.ts';
 import type { BlockStore, DataAttributes, DatasetView } from '../../src/blocks/store.ts';
 import type { Timespec } from '../../src/clock.ts';
 import { FsError } from '../../src/errno.ts';

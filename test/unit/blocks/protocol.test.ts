@@ -84,6 +84,38 @@ const EXAMPLES: [AnyOperation, unknown, unknown][] = [
   [BlockOperation.discard, [viewOf(FILE)], { storedDelta: -(2 ** 50) }],
   [BlockOperation.free, [[1, 2 ** 52]], undefined],
   [BlockOperation.locate, [FILE, [1, 2]], [4096, undefined]],
+  [BlockOperation.punch, [viewOf(FILE), 5, 2 ** 52, 'freed'], { storedDelta: -7 }],
+  [
+    BlockOperation.reserve,
+    [viewOf(FILE), [{ block: 1, offset: 2, length: 3 }]],
+    { storedDelta: 4096, added: [{ block: 1, offset: 0, length: 4096 }] },
+  ],
+  [
+    BlockOperation.unreserve,
+    [viewOf(FILE), [{ block: 2 ** 41, offset: 0, length: 4096 }]],
+    { storedDelta: -4096 },
+  ],
+  [
+    BlockOperation.map,
+    [viewOf(FILE), 3, 64],
+    {
+      next: 4,
+      end: 67,
+      whole: Buffer.from([2, 1]),
+      parts: [{ block: 5, runs: [0, 5, 4096, 5000] }],
+      mayBeLost: false,
+    },
+  ],
+  [
+    BlockOperation.map,
+    [viewOf(FILE), 3, 64],
+    { next: undefined, end: 67, whole: Buffer.alloc(0), parts: [], mayBeLost: true },
+  ],
+  [
+    BlockOperation.copyBlock,
+    [[viewOf(FILE), 1, 2], [viewOf(datasetOf(8)), 3, 4], 5],
+    { storedDelta: 5 },
+  ],
   [BlockOperation.usage, [], { capacityBytes: 2 ** 45, usedBytes: 1, datasets: 2 }],
 ];
 
