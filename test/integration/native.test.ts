@@ -38,7 +38,7 @@ if (!engines.includes('fuse-native')) {
 function nativeTest(
   title: string,
   body: MountBody,
-  options: { limit: NativeLimitName; needsRoot?: boolean },
+  options: { limit: NativeLimitName; needsRoot?: boolean; alone?: true },
 ): void {
   mountTest(title, body, { ...options, notOn: ['kernel', 'tmpfs'] });
 }
@@ -165,7 +165,7 @@ nativeTest(
       [],
     );
   },
-  { limit: 'threads' },
+  { limit: 'threads', alone: true },
 );
 
 nativeTest(

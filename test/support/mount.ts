@@ -1,6 +1,8 @@
 /**
- * Mounts for tests: `mountTest` declares a test that gets a mount of its own, once for each engine under
- * test. Whatever a test does, its mount, its daemon and its folder are gone when it ends.
+ * Mounts for tests: `mountTest` declares a test that gets an empty folder of a mount, once for each engine under test.
+ * Tests of one file that ask for the same mount share it, one after the other; a test that fails takes it down, one that
+ * limits its capacity, or asks to be `alone`, has one to itself. Whatever a test does, all mounts, daemons and folders are
+ * gone when its file ends.
  *
  * IMSSFS_TEST_ON names the engines, separated by commas: `kernel` and `fuse-native` (both by default, the latter
  * where its package has a binary: there, its tests fail if it cannot be loaded), `detached`, which is the kernel engine
@@ -47,11 +49,11 @@ export interface MountOptions {
 
 export interface Mount {
   engine: EngineName;
-  /** The mount point; its root folder is writable to all, as /tmp is. */
+  /** An empty folder of the mount, writable to all, as /tmp is; the mount point where the test has the mount to itself. */
   path: string;
   /** A plain folder outside the mount, removed after the test. */
   scratch: string;
-  /** A path inside the mount. */
+  /** A path inside that folder. */
   at(...names: string[]): string;
 }
 
@@ -64,6 +66,8 @@ export interface MountTestOptions extends MountOptions {
   notOn?: readonly EngineName[];
   /** What fuse-native lacks that this test is about: skipped there. */
   lacks?: NativeLimitName;
+  /** Looks at the mount's root, at its daemon or at all that it holds. */
+  alone?: true;
 }
 
 export const IMSSFS = fileURLToPath(new URL('../../../bin/imssfs', import.meta.url));
@@ -80,6 +84,8 @@ export const engines = (process.env['IMSSFS_TEST_ON'] ?? defaultEngines())
 const TEST_TIMEOUT_MS = 120_000;
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 30_000;
+/** Bound of a shared mount's life between two tests. */
+const WHOLE_FILE_MS = 1_200_000;
 const LOG_TAIL_CHARACTERS = 4_000;
 
 function defaultEngines(): string {
@@ -93,14 +99,20 @@ function engineName(name: string): EngineName {
 }
 
 /** Runs a body with a mount of the given engine; see the file's header. */
-export const onMount = test.macro(
-  async (t: ExecutionContext, engine: EngineName, options: MountOptions, body: MountBody) => {
-    await withMount(t, { ...options, engine }, (mount) => body(t, mount));
+const onMount = test.macro(
+  async (t: ExecutionContext, engine: EngineName, options: MountTestOptions, body: MountBody) => {
+    const use = isShareable(options) ? withSharedMount : withMount;
+    await use(t, { ...options, engine }, (mount) => body(t, mount));
   },
 );
 
+function isShareable({ alone, capacity, env }: MountTestOptions): boolean {
+  return alone !== true && capacity === undefined && env === undefined;
+}
+
 /** Declares `body` as one serial test for each engine. */
 export function mountTest(title: string, body: MountBody, options: MountTestOptions = {}): void {
+  unmountAtEnd();
   for (const engine of engines) {
     if (options.notOn?.includes(engine) === true) continue;
     const lacking = engine === 'fuse-native' ? options.lacks : undefined;
@@ -121,36 +133,131 @@ export async function withMount(
   const timeoutMs = options.timeoutMs ?? TEST_TIMEOUT_MS;
   t.timeout(timeoutMs + START_TIMEOUT_MS + STOP_TIMEOUT_MS);
   await withFolder(timeoutMs, async (folder) => {
-    const path = join(folder, 'mnt');
-    const logFile = join(folder, 'imssfs.log');
-    const scratch = join(folder, 'scratch');
-    mkdirSync(path);
-    mkdirSync(scratch);
-    const servers = options.engine === 'detached' ? serversIn(folder, options) : undefined;
+    const mounted = new Mounted(folder, options);
     try {
-      await servers?.startAll();
-      await start(path, logFile, options, servers?.mountArgs);
-      chmodSync(path, 0o1777);
-      await body({
-        engine: options.engine,
-        path,
-        scratch,
-        at: (...names) => join(path, ...names),
-      });
+      await mounted.start();
+      await body(mounted.root());
     } catch (error) {
-      if (options.engine !== 'tmpfs') t.log(logTail(logFile));
-      await stop(path).catch((second: unknown) => {
-        t.log(String(second));
-      });
+      await mounted.stopAfterFailure(t);
       throw error;
     }
-    await stop(path);
-    await servers?.stopAll();
+    await mounted.stop();
   });
 }
 
+/** By engine and arguments, for the tests of this process. */
+const shared = new Map<string, Mounted>();
+let unmountsAtEnd = false;
+
+/** Declared with the first test: hooks must be there before tests run. */
+function unmountAtEnd(): void {
+  if (unmountsAtEnd) return;
+  unmountsAtEnd = true;
+  test.after.always('shared mounts come to an orderly end', async () => {
+    const all = [...shared.values()];
+    shared.clear();
+    try {
+      for (const mounted of all) await mounted.stop();
+    } finally {
+      for (const { folder } of all) await removeFolder(folder);
+    }
+  });
+}
+
+/** Like {@link withMount}, in a folder of a mount that lives on for the next test of its kind. */
+async function withSharedMount(
+  t: ExecutionContext,
+  options: MountOptions & { engine: EngineName },
+  body: (mount: Mount) => void | Promise<void>,
+): Promise<void> {
+  const timeoutMs = options.timeoutMs ?? TEST_TIMEOUT_MS;
+  t.timeout(timeoutMs + START_TIMEOUT_MS + STOP_TIMEOUT_MS);
+  const key = JSON.stringify([options.engine, options.mountOptions, options.args]);
+  const mounted = shared.get(key) ?? new Mounted(makeFolder(timeoutMs), options);
+  try {
+    if (!shared.has(key)) await mounted.start();
+    shared.set(key, mounted);
+    tellGuard(`watch ${timeoutMs} ${mounted.folder}`);
+    const mount = mounted.part();
+    await body(mount);
+    mounted.assertServes();
+    await runOk('rm', ['-rf', mount.path]);
+    tellGuard(`watch ${WHOLE_FILE_MS} ${mounted.folder}`);
+  } catch (error) {
+    shared.delete(key);
+    await mounted.stopAfterFailure(t);
+    await removeFolder(mounted.folder);
+    throw error;
+  }
+}
+
+/** A mount in a folder of its own, with servers of its own where it needs them. */
+class Mounted {
+  readonly folder: string;
+  readonly #path: string;
+  readonly #logFile: string;
+  readonly #options: MountOptions & { engine: EngineName };
+  readonly #servers: Servers | undefined;
+  #daemons: readonly number[] = [];
+  #parts = 0;
+
+  constructor(folder: string, options: MountOptions & { engine: EngineName }) {
+    this.folder = folder;
+    this.#path = join(folder, 'mnt');
+    this.#logFile = join(folder, 'imssfs.log');
+    this.#options = options;
+    mkdirSync(this.#path);
+    this.#servers = options.engine === 'detached' ? serversIn(folder, options) : undefined;
+  }
+
+  async start(): Promise<void> {
+    await this.#servers?.startAll();
+    await start(this.#path, this.#logFile, this.#options, this.#servers?.mountArgs);
+    chmodSync(this.#path, 0o1777);
+    if (this.#options.engine !== 'tmpfs') this.#daemons = nodeProcessesOf(this.#path);
+  }
+
+  /** The whole mount. */
+  root(): Mount {
+    return this.#mount(this.#path, join(this.folder, 'scratch'));
+  }
+
+  /** A new folder in it. */
+  part(): Mount {
+    const name = String(++this.#parts);
+    const path = join(this.#path, name);
+    mkdirSync(path);
+    chmodSync(path, 0o1777);
+    return this.#mount(path, join(this.folder, `scratch-${name}`));
+  }
+
+  #mount(path: string, scratch: string): Mount {
+    mkdirSync(scratch);
+    const at = (...names: string[]): string => join(path, ...names);
+    return { engine: this.#options.engine, path, scratch, at };
+  }
+
+  assertServes(): void {
+    if (mountsBelow(this.#path).length === 0) throw new Error('the mount is gone');
+    if (!this.#daemons.every(isAlive)) throw new Error('the daemon of the mount has ended');
+  }
+
+  async stop(): Promise<void> {
+    await stop(this.#path);
+    await this.#servers?.stopAll();
+  }
+
+  /** Shows what the daemon had to say; servers are left to whoever removes the folder. */
+  async stopAfterFailure(t: ExecutionContext): Promise<void> {
+    if (this.#options.engine !== 'tmpfs') t.log(logTail(this.#logFile));
+    await stop(this.#path).catch((second: unknown) => {
+      t.log(String(second));
+    });
+  }
+}
+
 /** Two block servers share the capacity. */
-function serversIn(folder: string, { capacity = '1G' }: MountOptions): Servers {
+function serversIn(folder: string, { capacity = '2G' }: MountOptions): Servers {
   const own = join(folder, 'servers');
   mkdirSync(own);
   const [, number = '1', unit = 'G'] = /^(\d+)(\D*)$/.exec(capacity) ?? [];
@@ -165,16 +272,25 @@ export async function withFolder<T>(
   timeoutMs: number,
   body: (folder: string) => Promise<T>,
 ): Promise<T> {
-  const folder = mkdtempSync(join(tmpdir(), 'imssfs-test-'));
-  chmodSync(folder, 0o755);
-  tellGuard(`watch ${timeoutMs} ${folder}`);
+  const folder = makeFolder(timeoutMs);
   try {
     return await body(folder);
   } finally {
-    await tearDown(folder);
-    tellGuard(`release 0 ${folder}`);
-    rmSync(folder, { recursive: true, force: true });
+    await removeFolder(folder);
   }
+}
+
+function makeFolder(timeoutMs: number): string {
+  const folder = mkdtempSync(join(tmpdir(), 'imssfs-test-'));
+  chmodSync(folder, 0o755);
+  tellGuard(`watch ${timeoutMs} ${folder}`);
+  return folder;
+}
+
+async function removeFolder(folder: string): Promise<void> {
+  await tearDown(folder);
+  tellGuard(`release 0 ${folder}`);
+  rmSync(folder, { recursive: true, force: true });
 }
 
 /** Says in one sentence why nothing can be mounted here, if so. */

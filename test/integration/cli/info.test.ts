@@ -5,7 +5,7 @@ import { IMSSFS, mountTest } from '../../support/mount.ts';
 import { run } from '../../support/run.ts';
 import { BLOCKS_PER_PAGE, type BlockInfo } from '../../../src/fs/dataset-info.ts';
 
-const OTHERS = { notOn: ['tmpfs', 'fuse-native', 'detached'] } as const;
+const OTHERS = { notOn: ['tmpfs', 'fuse-native', 'detached'], alone: true } as const;
 const MIB = 2 ** 20;
 
 mountTest(
