@@ -3,24 +3,36 @@
  * where it may not, ends with the one command that does. Needs nothing but Node.js.
  */
 import { spawnSync } from 'node:child_process';
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, appendFileSync, constants, existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 
-/** A program of each package; Debian and Ubuntu name the packages alike. */
+/** A program of each package, or a file; Debian and Ubuntu name the packages alike. */
 const PACKAGES = {
   acl: 'setfacl',
   attr: 'setfattr',
   fio: 'fio',
   fuse3: 'fusermount3',
+  gcc: 'cc',
   git: 'git',
   iproute2: 'ip',
+  'libc6-dev': '/usr/include/stdio.h',
+  make: 'make',
   'perl-base': 'perl',
+  postgresql: 'postgres',
   python3: 'python3',
   rsync: 'rsync',
   sqlite3: 'sqlite3',
   tar: 'tar',
+  unzip: 'unzip',
   'util-linux': 'setpriv',
+  'vim-tiny': 'vi',
+  zip: 'zip',
 };
+
+/** Programs of each version of PostgreSQL, which are in nobody's PATH. */
+const POSTGRESQL_VERSIONS = '/usr/lib/postgresql';
+/** Says that installing PostgreSQL makes no database, and so starts no service. */
+const POSTGRESQL_SETTINGS = '/etc/postgresql-common/createcluster.conf';
 
 /**
  * What the benchmarks compare with: libfuse's example file system, for which there must be a compiler, or bindfs
@@ -29,8 +41,17 @@ const PACKAGES = {
 const EXAMPLE_SOURCE = '/usr/share/doc/libfuse3-dev/examples/passthrough_ll.c';
 const EXAMPLE_PACKAGES = ['libfuse3-dev', 'gcc', 'libc6-dev'];
 
+function postgresqlFolders() {
+  if (!existsSync(POSTGRESQL_VERSIONS)) return [];
+  return readdirSync(POSTGRESQL_VERSIONS).map((name) => join(POSTGRESQL_VERSIONS, name, 'bin'));
+}
+
 function isInstalled(program) {
-  const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
+  if (program.startsWith('/')) return existsSync(program);
+  const folders = [
+    ...(process.env.PATH ?? '').split(delimiter),
+    ...['/usr/sbin', '/sbin', ...postgresqlFolders()],
+  ];
   return folders.some((folder) => {
     try {
       accessSync(join(folder, program), constants.X_OK);
@@ -60,6 +81,16 @@ function aptGet(...args) {
   return result.status === 0;
 }
 
+/** Installs packages; the tests make a database of their own, so PostgreSQL is kept from making one. */
+function installPackages(names) {
+  const install = (list) => aptGet('install', '-q', '-y', '--no-install-recommends', ...list);
+  if (names.includes('postgresql') && !existsSync(POSTGRESQL_SETTINGS)) {
+    if (!install(['postgresql-common'])) return;
+    appendFileSync(POSTGRESQL_SETTINGS, 'create_main_cluster = false\n');
+  }
+  install(names);
+}
+
 function giveUp(why) {
   console.error(`The tests need programs that are missing: ${why}`);
   console.error('Or leave out the tests that mount: IMSSFS_SKIP_MOUNT_TESTS=1 npm test');
@@ -72,12 +103,11 @@ if (missing.length > 0) {
   if (!isInstalled('apt-get')) {
     giveUp(`${missing.map((name) => PACKAGES[name]).join(', ')}; install them and try again`);
   }
-  const install = ['install', '-y', '--no-install-recommends', ...missing];
-  const command = `apt-get update && apt-get ${install.join(' ')}`;
+  const command = `apt-get update && apt-get install -y --no-install-recommends ${missing.join(' ')}`;
   if (process.getuid() !== 0) giveUp(`run this as root and try again: ${command}`);
   console.log(`Installing ${missing.join(', ')} with apt-get, for the tests`);
   aptGet('update', '-q');
-  aptGet(...install.toSpliced(1, 0, '-q'));
+  installPackages(missing);
   const still = missingPackages();
   if (still.length > 0) giveUp(`this failed, see above: ${command}`);
 }
@@ -86,8 +116,7 @@ const mayInstall = Boolean(process.env.CI) && process.getuid() === 0 && isInstal
 if (!skipsMounts && mayInstall && !hasComparison()) {
   console.log('Installing a C file system with apt-get, for the benchmarks to compare with');
   if (missing.length > 0 || aptGet('update', '-q')) {
-    const install = ['install', '-q', '-y', '--no-install-recommends'];
-    aptGet(...install, ...EXAMPLE_PACKAGES);
-    if (!hasComparison()) aptGet(...install, 'bindfs');
+    installPackages(EXAMPLE_PACKAGES);
+    if (!hasComparison()) installPackages(['bindfs']);
   }
 }

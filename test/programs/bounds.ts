@@ -1,0 +1,9 @@
+/** How long the programs of these tests may take before they are taken for hung. */
+import type { MountOptions } from '../support/mount.ts';
+import type { RunOptions } from '../support/run.ts';
+
+/** For one program. */
+export const LONG = { timeoutMs: 240_000 } as const satisfies RunOptions;
+
+/** For a test that runs such programs. */
+export const WHOLE_TEST = { timeoutMs: 280_000 } as const satisfies MountOptions;
