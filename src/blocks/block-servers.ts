@@ -10,6 +10,12 @@ import { type MaybePromise, type Task, wait } from '../task.ts';
 import { BlockLocations } from './block-locations.ts';
 import { placeOf, placeOfStranger } from './placement.ts';
 
+/** EIO for a place that only a damaged record or answer can name. */
+export function noMember({ inode }: Dataset, server: number | undefined): FsError {
+  const told = `a block of inode ${inode} is said to be on server ${server ?? 'none'}`;
+  return new FsError('EIO', told);
+}
+
 /** Who knows the servers of LOCAL datasets' blocks: the metadata store, wired by `cli`. */
 export interface BlockLocator {
   /** The server of each block: `server` for those that had none until now. */
@@ -102,15 +108,9 @@ export class BlockServers {
     this.#locations.forget(inode);
   }
 
-  /** EIO for what only a damaged record or answer can say. */
-  #learn({ inode }: Dataset, block: BlockIndex, server: number | undefined): number {
-    if (server === undefined || server >= this.#servers) {
-      throw new FsError(
-        'EIO',
-        `a block of inode ${inode} is said to be on server ${server ?? 'none'}`,
-      );
-    }
-    this.#locations.learn(inode, block, server);
+  #learn(dataset: Dataset, block: BlockIndex, server: number | undefined): number {
+    if (server === undefined || server >= this.#servers) throw noMember(dataset, server);
+    this.#locations.learn(dataset.inode, block, server);
     return server;
   }
 }

@@ -89,7 +89,9 @@ export class RemoteBlockStore implements BlockStore {
   }
 
   async readInner(dataset: Dataset): Promise<DataAttributes | undefined> {
-    const [answer] = await this.#inner(dataset, BlockOperation.readInners, [[dataset]]);
+    const answers = await this.#inner(dataset, BlockOperation.readInners, [[dataset]]);
+    this.#requireEach([dataset], answers);
+    const [answer] = answers;
     if (answer instanceof FsError) throw named(answer, this.name);
     return answer;
   }
@@ -105,6 +107,7 @@ export class RemoteBlockStore implements BlockStore {
       chunksOf(group).map(async (positions) => {
         const wanted = positions.map((position) => datasets[position] as Dataset);
         const { value } = await this.#callShard(shard, BlockOperation.readInners, [wanted]);
+        this.#requireEach(wanted, value);
         for (const [at, position] of positions.entries()) {
           const answer = value[at];
           result[position] = answer instanceof FsError ? named(answer, this.name) : answer;
@@ -327,6 +330,7 @@ export class RemoteBlockStore implements BlockStore {
       for (const chunk of chunksOf(positions)) {
         const wanted = chunk.map((at) => blocks[at] as BlockIndex);
         const { value } = await this.#callShard(shard, BlockOperation.locate, [dataset, wanted]);
+        this.#requireEach(wanted, value);
         for (const [at, position] of chunk.entries()) {
           result[position] = { server: 0, storedBytes: value[at] };
         }
@@ -334,6 +338,13 @@ export class RemoteBlockStore implements BlockStore {
     });
     await settleAll(parts);
     return result;
+  }
+
+  /** EIO unless there are as many answers as questions: what is missing would be taken for what does not exist. */
+  #requireEach(questions: readonly unknown[], answers: readonly unknown[]): void {
+    if (answers.length === questions.length) return;
+    const told = `${answers.length} answers to ${questions.length} questions`;
+    throw new FsError('EIO', `block server ${this.name} gave ${told}`);
   }
 
   /** Asks the shard that keeps the dataset's block 0. */

@@ -10,7 +10,7 @@ import type { Dataset } from '../layout.ts';
 import type { Stat } from '../stat.ts';
 import { type MaybePromise, type Task, isPromiseLike, runTask, wait } from '../task.ts';
 import { mergeMaps } from './block-map.ts';
-import { type BlockLocator, BlockServers } from './block-servers.ts';
+import { type BlockLocator, BlockServers, noMember } from './block-servers.ts';
 import { homeOf } from './placement.ts';
 import { reserveAll } from './reservations.ts';
 import type {
@@ -84,11 +84,13 @@ export class StripedBlockStore implements BlockStore {
   }
 
   *#readInners(datasets: readonly Dataset[]): Task<InnerAnswer[]> {
+    const result: InnerAnswer[] = Array.from({ length: datasets.length });
     const positions = new Map<number, number[]>();
     for (const [position, dataset] of datasets.entries()) {
       const server = homeOf(dataset, this.#members.length);
       const known = positions.get(server);
-      if (known === undefined) positions.set(server, [position]);
+      if (server >= this.#members.length) result[position] = noMember(dataset, server);
+      else if (known === undefined) positions.set(server, [position]);
       else known.push(position);
     }
     const groups = [...positions];
@@ -96,7 +98,6 @@ export class StripedBlockStore implements BlockStore {
       const wanted = group.map((position) => datasets[position] as Dataset);
       return this.#innersOf(this.#member(server), wanted);
     });
-    const result: InnerAnswer[] = Array.from({ length: datasets.length });
     for (const [index, [, group]] of groups.entries()) {
       for (const [at, position] of group.entries()) result[position] = answers[index]?.[at];
     }
@@ -378,7 +379,9 @@ export class StripedBlockStore implements BlockStore {
   }
 
   #home(dataset: Dataset): BlockStore {
-    return this.#member(homeOf(dataset, this.#members.length));
+    const home = homeOf(dataset, this.#members.length);
+    if (home >= this.#members.length) throw noMember(dataset, home);
+    return this.#member(home);
   }
 
   #member(server: number): BlockStore {

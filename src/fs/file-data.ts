@@ -31,6 +31,9 @@ import { MAX_FILE_BYTES, writeBlocks, type Written } from './writer.ts';
 /** How often a request is retried against truncations that overtake it before it fails with EIO. */
 const MAX_STALE_RETRIES = 8;
 
+/** How many truncations that nobody has confirmed one truncation clears up first, before it fails with EIO. */
+const MAX_UNCONFIRMED = 100;
+
 export interface FileDataOptions {
   meta: MetaStore;
   blocks: BlockStore;
@@ -428,7 +431,7 @@ export class FileData {
   /** Cuts, and waits until no server has anything of what was cut off. */
   *#cut(file: OpenFile, truncation: { sizeBytes: number; onlyIfSizeBytes?: number }): Task<void> {
     let confirmedGeneration = 0;
-    for (;;) {
+    for (let attempt = 1; ; attempt++) {
       try {
         const inner = yield* waitToTheEnd(
           this.#blocks.truncate(
@@ -441,6 +444,7 @@ export class FileData {
         return;
       } catch (error) {
         if (!(error instanceof UnconfirmedTruncationError)) throw error;
+        if (attempt > MAX_UNCONFIRMED) throw new FsError('EIO', error.message, { cause: error });
         // Whoever truncated last may have died before all servers had heard of it.
         yield* this.#discard(file, error.attributes);
         confirmedGeneration = error.attributes.generation;

@@ -8,6 +8,7 @@ import type { BlockIndex, EntrySequence, InodeId } from '../ids.ts';
 import type { Call, Caller } from '../net/call.ts';
 import type { FailureCodec, Operation } from '../net/operation.ts';
 import { ClientLocks } from './client-locks.ts';
+import { oneForEach, pageOf, recordOf } from './answers.ts';
 import { SessionExpiredError } from './exactly-once.ts';
 import { LockOperation } from './lock-protocol.ts';
 import { OpenFiles } from './open-files.ts';
@@ -99,7 +100,8 @@ export class RemoteMetaStore implements MetaServerStore {
     const open = this.#files.all();
     for (let at = 0; at < open.length; at += REOPEN_BATCH) {
       const batch = open.slice(at, at + REOPEN_BATCH);
-      const { value: kept } = await call(Op.REOPEN, { session, request: batch });
+      const { value } = await call(Op.REOPEN, { session, request: batch });
+      const kept = oneForEach(batch, value);
       batch.forEach(([inode], index) => {
         if (kept[index] !== true) this.#files.lose(inode);
       });
@@ -186,12 +188,12 @@ export class RemoteMetaStore implements MetaServerStore {
     throw new FsError('EIO', `inode ${found} is kept by another metadata server`);
   }
 
-  inode(inode: InodeId): Promise<InodeRecord> {
-    return this.#about(inode, this.#read(Op.INODE, inode));
+  async inode(inode: InodeId): Promise<InodeRecord> {
+    return recordOf(inode, await this.#about(inode, this.#read(Op.INODE, inode)));
   }
 
-  inodes(inodes: readonly InodeId[]): Promise<(InodeRecord | undefined)[]> {
-    return this.#read(Op.INODES, [...inodes]);
+  async inodes(inodes: readonly InodeId[]): Promise<(InodeRecord | undefined)[]> {
+    return oneForEach(inodes, await this.#read(Op.INODES, [...inodes]));
   }
 
   async create(entry: EntryName, spec: NewInode, level: OpenLevel = 'none'): Promise<InodeRecord> {
@@ -202,7 +204,7 @@ export class RemoteMetaStore implements MetaServerStore {
 
   async openInode(inode: InodeId, level: Exclude<OpenLevel, 'none'>): Promise<InodeRecord> {
     const opened = this.#mutate(Op.OPEN, [inode, level], 'repeatable');
-    const record = await this.#about(inode, opened);
+    const record = recordOf(inode, await this.#about(inode, opened));
     this.#files.open(inode, level);
     return record;
   }
@@ -212,8 +214,8 @@ export class RemoteMetaStore implements MetaServerStore {
     return this.#mutate(Op.CLOSE, [inode, level, report], 'repeatable');
   }
 
-  link(inode: InodeId, entry: EntryName): Promise<InodeRecord> {
-    return this.#mutate(Op.LINK, [inode, entry]);
+  async link(inode: InodeId, entry: EntryName): Promise<InodeRecord> {
+    return recordOf(inode, await this.#mutate(Op.LINK, [inode, entry]));
   }
 
   async unlink(entry: EntryName): Promise<Unlinked> {
@@ -238,8 +240,9 @@ export class RemoteMetaStore implements MetaServerStore {
     return { record };
   }
 
-  setAttributes(inode: InodeId, change: AttributeChange): Promise<InodeRecord> {
-    return this.#about(inode, this.#mutate(Op.SET_ATTRIBUTES, [inode, change]));
+  async setAttributes(inode: InodeId, change: AttributeChange): Promise<InodeRecord> {
+    const changed = this.#mutate(Op.SET_ATTRIBUTES, [inode, change]);
+    return recordOf(inode, await this.#about(inode, changed));
   }
 
   touchAtime(inode: InodeId, atime: Timespec): Promise<void> {
@@ -255,7 +258,7 @@ export class RemoteMetaStore implements MetaServerStore {
   }
 
   async list(directory: InodeId, page: ListingPage): Promise<Listing> {
-    let part = await this.#read(Op.LIST, [directory, page]);
+    let part = pageOf(page, await this.#read(Op.LIST, [directory, page]));
     const listing: Listing = {
       directory: part.directory,
       upTo: part.upTo,
@@ -266,7 +269,7 @@ export class RemoteMetaStore implements MetaServerStore {
       const after: EntrySequence = part.entries.at(-1)?.sequence ?? listing.upTo;
       const limit = page.limit - listing.entries.length;
       const next = { ...page, after, limit, upTo: listing.upTo };
-      part = await this.#read(Op.LIST, [directory, next]);
+      part = pageOf(next, await this.#read(Op.LIST, [directory, next]));
       listing.entries.push(...part.entries);
     }
     return listing;
@@ -289,16 +292,23 @@ export class RemoteMetaStore implements MetaServerStore {
     return this.#read(Op.INODE_COUNT, undefined);
   }
 
-  setLayout(inode: InodeId, change: Partial<Layout>): Promise<InodeRecord> {
-    return this.#mutate(Op.SET_LAYOUT, [inode, change], 'repeatable');
+  async setLayout(inode: InodeId, change: Partial<Layout>): Promise<InodeRecord> {
+    return recordOf(inode, await this.#mutate(Op.SET_LAYOUT, [inode, change], 'repeatable'));
   }
 
-  claimBlocks(inode: InodeId, blocks: readonly BlockIndex[], server: number): Promise<number[]> {
+  async claimBlocks(
+    inode: InodeId,
+    blocks: readonly BlockIndex[],
+    server: number,
+  ): Promise<number[]> {
     const claimed = this.#mutate(Op.CLAIM_BLOCKS, [inode, [...blocks], server], 'repeatable');
-    return this.#about(inode, claimed);
+    return oneForEach(blocks, await this.#about(inode, claimed));
   }
 
-  blockServers(inode: InodeId, blocks: readonly BlockIndex[]): Promise<(number | undefined)[]> {
-    return this.#read(Op.BLOCK_SERVERS, [inode, [...blocks]]);
+  async blockServers(
+    inode: InodeId,
+    blocks: readonly BlockIndex[],
+  ): Promise<(number | undefined)[]> {
+    return oneForEach(blocks, await this.#read(Op.BLOCK_SERVERS, [inode, [...blocks]]));
   }
 }

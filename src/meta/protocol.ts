@@ -23,6 +23,7 @@ import { ProtocolError } from '../net/errors.ts';
 import type { FailureCodec, Operation } from '../net/operation.ts';
 import { POLICIES } from '../policy.ts';
 import { ACL_KINDS, type Acls } from './acl.ts';
+import { possibleRecord } from './answers.ts';
 import { SessionExpiredError } from './exactly-once.ts';
 import type { Found } from './session-store.ts';
 import type {
@@ -74,7 +75,7 @@ const layoutChange = partial<Partial<Layout>>({
 
 const acls = struct<Acls>({ access: optional(bytes), default: optional(bytes) });
 
-const record = struct<InodeRecord>({
+const recordFields = struct<InodeRecord>({
   inode,
   mode: u53(),
   nlink: u53(),
@@ -99,6 +100,11 @@ const record = struct<InodeRecord>({
   parent: u53<InodeId | 0>(),
   acls: optional(acls),
 });
+
+const record: Codec<InodeRecord> = {
+  encode: (value) => recordFields.encode(value),
+  decode: (raw) => possibleRecord(recordFields.decode(raw)),
+};
 
 const report = struct<DataReport>({
   sizeBytes: u53(),

@@ -53,7 +53,8 @@ export function decodeFailure(
 
 function decodeErrno(errno: number, message: string | undefined): FsError {
   const name = errnoName(errno);
-  if (name in Errno) return new FsError(name as ErrnoName, message);
+  // The kernel never asks again for what was answered ENOSYS once, not even to open a file.
+  if (name in Errno && errno !== Errno.ENOSYS) return new FsError(name as ErrnoName, message);
   return new FsError(
     'EIO',
     `the server reports ${name}${message === undefined ? '' : `: ${message}`}`,

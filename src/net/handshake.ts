@@ -49,6 +49,7 @@ const ID_BYTES = 16;
 const NONCE_BYTES = 32;
 const PROOF_BYTES = 32;
 const MAX_REFUSAL_CHARACTERS = 1000;
+const MAX_PORT = 65_535;
 
 /** A new client id, incarnation or cluster id. */
 export function randomId(): string {
@@ -73,6 +74,15 @@ const id: Codec<string> = {
     return raw;
   },
   decode: (raw) => fixed(ID_BYTES).decode(raw).toString('hex'),
+};
+/** Of TCP; 0 is none. */
+const port: Codec<number> = {
+  encode: (value) => value,
+  decode: (raw) => {
+    const value = u53().decode(raw);
+    if (value < 1 || value > MAX_PORT) throw new ProtocolError(`${value} is no port`);
+    return value;
+  },
 };
 const nonce = fixed(NONCE_BYTES);
 const proof = nullable(fixed(PROOF_BYTES));
@@ -207,7 +217,7 @@ function onWelcome(args: Buffer): ClientStep {
       clusterId: clusterId.decode(rawCluster),
       serverNumber: nullable(u53()).decode(rawNumber),
       incarnation: id.decode(rawIncarnation),
-      shards: array(u53()).decode(rawShards),
+      shards: array(port).decode(rawShards),
     },
   };
 }

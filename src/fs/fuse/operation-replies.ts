@@ -4,7 +4,7 @@
  */
 import { FsError } from '../../errno.ts';
 import type { HandleId, InodeId } from '../../ids.ts';
-import type { Stat } from '../../stat.ts';
+import { FileType, fileTypeOf, type Stat } from '../../stat.ts';
 import type { Entry } from '../types.ts';
 import type { Vfs } from '../vfs.ts';
 import {
@@ -127,8 +127,14 @@ const NEGATIVE_ENTRY: Decoded<typeof FUSE_ENTRY_OUT> = {
   }),
 };
 
-/** The attributes of an inode that the kernel knows. */
+/**
+ * The attributes of an inode that the kernel knows. EIO if the root is no directory: an inode of another type than before is
+ * bad for the kernel as long as it keeps it (`fuse_make_bad`), and it keeps the root as long as the mount.
+ */
 export function attrReply(context: OperationContext, header: Header, stat: Stat): Reply {
+  if (header.nodeid === FUSE_ROOT_ID && fileTypeOf(stat.mode) !== FileType.DIRECTORY) {
+    throw new FsError('EIO', 'the root of the mount is said to be no directory');
+  }
   return single(
     structReply(header.unique, FUSE_ATTR_OUT, {
       attr_valid: validSeconds(context),

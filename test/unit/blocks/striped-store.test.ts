@@ -152,6 +152,17 @@ test('a server that is down fails its own files, not those of others', async (t)
   );
 });
 
+test('a dataset that is said to be at home on a server that is none fails, and no other', async (t) => {
+  const store = new StripedBlockStore({ members: makeMembers(3), locator: makeLocator() });
+  const file = datasetOf(1);
+  const lost = { ...datasetOf(2, { policy: 'LOCAL', blockSizeBytes: BLOCK }), home: 3 };
+  const answers = await store.readInners([lost, file]);
+  t.is((answers[0] as FsError).code, 'EIO');
+  t.is(answers[1], undefined);
+  t.is(await codeOf(() => store.readInner(lost)), 'EIO');
+  t.is(await codeOf(() => store.createInner(lost, { stat: statFor(lost) })), 'EIO');
+});
+
 test('what concerns all servers has failed when one has, but only after all have answered', async (t) => {
   for (const method of ['free', 'discard', 'usage'] as const) {
     const order: string[] = [];

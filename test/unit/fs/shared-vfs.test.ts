@@ -1,5 +1,6 @@
 /** The VFS over stores that are elsewhere, and that other mounts use, too. */
 import test from 'ava';
+import { UnconfirmedTruncationError } from '../../../src/blocks/store.ts';
 import { FsError } from '../../../src/errno.ts';
 import type { Opened } from '../../../src/fs/types.ts';
 import type { Vfs } from '../../../src/fs/vfs.ts';
@@ -11,6 +12,7 @@ import { manyTurns, withMounts } from '../../support/mounts.ts';
 const SPEC = { mode: FileType.REGULAR | 0o644, uid: 1, gid: 2 };
 const READ = { write: false, truncate: false };
 const WRITE = { write: true, truncate: false };
+const NEVER = { seconds: 0, nanoseconds: 0 };
 
 const named = (name: string): { parent: InodeId; name: Buffer } => ({
   parent: ROOT_INODE,
@@ -255,6 +257,26 @@ test('a truncation that another mount did not finish is finished first, also by 
       calls.filter((call) => ['blocks.truncate', 'blocks.discard'].includes(call)),
       ['blocks.truncate', 'blocks.discard', 'blocks.truncate', 'blocks.discard'],
     );
+  });
+});
+
+test('a server that never takes a truncation for confirmed makes it fail with EIO', async (t) => {
+  await withMounts(1, async ([mount]) => {
+    if (mount === undefined) return;
+    const inode = await settledFile(mount.vfs, 'file', 'some data');
+    const inner = {
+      sizeBytes: 9,
+      storedBytes: 9,
+      dataVersion: 1,
+      generation: 1,
+      truncatedBytes: 9,
+    };
+    const attributes = { ...inner, atime: NEVER, mtime: NEVER, ctime: NEVER };
+    mount.fail('blocks.truncate', new UnconfirmedTruncationError(attributes));
+    const cut = async (): Promise<unknown> => runTask(mount.vfs.setattr(inode, { sizeBytes: 5 }));
+    await t.throwsAsync(cut, { code: 'EIO' });
+    mount.fail('blocks.truncate', undefined);
+    await t.notThrowsAsync(cut);
   });
 });
 

@@ -120,6 +120,14 @@ test('both sides learn who the other is', (t) => {
   t.deepEqual(run({ welcome: bare }).welcome, bare);
 });
 
+test('a server that names shards at impossible ports is malformed', (t) => {
+  for (const port of [0, 65_536, 2 ** 40]) {
+    t.throws(() => run({ welcome: { ...WELCOME, shards: [5555, port] } }), {
+      instanceOf: ProtocolError,
+    });
+  }
+});
+
 test('two sides without a secret agree', (t) => {
   const { challenge, proof, welcome } = run({ clientSecret: undefined, serverSecret: undefined });
   t.is(args(challenge).subarray(-1).toString('hex'), 'c0');
