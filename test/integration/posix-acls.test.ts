@@ -166,7 +166,7 @@ mountTest(
 );
 
 mountTest(
-  'malformed ACLs are EINVAL, and those in a wrong place fail as on other file systems',
+  'malformed ACLs are EINVAL, those in a wrong place fail as elsewhere, and one of 500 names is kept',
   (t, mount) => {
     mkdirSync(mount.at('d'));
     writeFileSync(mount.at('f'), '');
@@ -204,14 +204,6 @@ mountTest(
     t.is(libc.xattrSize(mount.at('f'), ACCESS), 44);
     t.throws(() => libc.getxattr(mount.at('f'), ACCESS, 43), { code: 'ERANGE' });
     t.is(mode(mount.at('f')), '770');
-  },
-  WITH_ACL,
-);
-
-mountTest(
-  'an ACL has room for five hundred names',
-  (t, mount) => {
-    writeFileSync(mount.at('f'), '');
     const named = Array.from({ length: 500 }, (_, id) => entry(AclTag.USER, id % 8, 1000 + id));
     const value = encodeAcl([OWNER, ...named, GROUP, MASK, OTHERS]);
     libc.setxattr(mount.at('f'), ACCESS, value);
@@ -242,7 +234,7 @@ mountTest(
     const out = await sh(
       `mkdir -p src/sub; echo x > src/f; echo y > src/sub/g; ln -s f src/l
        setfacl -m u:12345:rw src/f; setfacl -m u:12345:rwx,d:g:4000:rx src/sub; chmod 2750 src/sub
-       facl() { (cd "$1"; getfacl -Rn . 2>&1); }
+       facl() { (cd "$1"; find . | LC_ALL=C sort | xargs getfacl -n 2>&1); }
        facl src > "$SCRATCH/want"
        cp -a src copied; rsync -aAX src/ synced
        tar --acls -cf "$SCRATCH/t.tar" src; mkdir out; tar --acls -xpf "$SCRATCH/t.tar" -C out
