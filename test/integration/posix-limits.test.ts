@@ -59,9 +59,11 @@ mountTest(
   async (t, mount) => {
     const out = await sh(
       `perl -e 'for (1..1000) { mkdir "d" or die "$_: $!"; chdir "d" or die "$_: $!" }
-       open my $file, ">", "deep" or die $!; print $file "down here"; close $file or die $!'
-     perl -e '$path = "d/" x 1000; open my $file, "<", "\${path}deep" or die $!; print <$file>, "\\n"'
-     mv d e; rm -r e; ls`,
+         open my $file, ">", "deep" or die $!; print $file "down here"; close $file or die $!'
+       perl -e '$path = "d/" x 1000; open my $file, "<", "\${path}deep" or die $!; print <$file>, "\\n";
+         chdir $path or die $!; unlink "deep" or die $!;
+         for (1..1000) { chdir ".." or die "$_: $!"; rmdir "d" or die "$_: $!" }'
+       ls`,
       { cwd: mount.path, timeoutMs: 110_000 },
     );
     t.is(out, 'down here');
