@@ -1,6 +1,6 @@
 /**
- * A process that locks files as it is told, so that a test sees what a program sees: each order is one system call, and
- * answers with its result or the name of its errno.
+ * A process that does with files as it is told, locks above all, so that a test sees what a program sees: each order is
+ * a system call, and answers with its result or the name of its errno.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -21,9 +21,13 @@ def interrupt(*_): raise Interrupted()
 def order(verb, *words):
     if verb == 'open': return os.open(words[0], os.O_RDWR | os.O_CREAT, 0o666)
     if verb == 'pid': return os.getpid()
+    if verb == 'stat': return os.stat(words[0]).st_size
+    if verb == 'list': return len([entry.stat() for entry in os.scandir(words[0])])
+    if verb == 'mkdir': return os.mkdir(words[0])
     fd = int(words[0])
     if verb == 'close': return os.close(fd)
     if verb == 'dup': return os.dup(fd)
+    if verb == 'fsync': return os.fsync(fd)
     if verb == 'pread': return os.pread(fd, int(words[2]), int(words[1])).decode()
     if verb == 'pwrite': return os.pwrite(fd, words[2].encode(), int(words[1]))
     if verb == 'flock':
@@ -66,14 +70,11 @@ export class Locker {
   }
 
   /** Runs `body` with so many processes; none is left afterwards. */
-  static async with(
-    count: number,
-    body: (...lockers: [Locker, Locker, Locker]) => Promise<void>,
-  ): Promise<void> {
+  static async with(count: number, body: (...lockers: Locker[]) => Promise<void>): Promise<void> {
     const lockers = Array.from({ length: count }, () => new Locker());
     try {
       await Promise.all(lockers.map((locker) => locker.#last));
-      await body(...(lockers as [Locker, Locker, Locker]));
+      await body(...lockers);
     } finally {
       for (const locker of lockers) locker.kill();
     }
