@@ -261,3 +261,39 @@ clusterTest(
     });
   },
 );
+
+/** Adds rows in transactions of their own, and waits for the others' locks. */
+const INSERTER = `
+import sqlite3, sys
+database = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
+for number in range(int(sys.argv[3])):
+    database.execute('BEGIN IMMEDIATE')
+    (total,) = database.execute('SELECT count(*) FROM rows').fetchone()
+    database.execute('INSERT INTO rows VALUES (?, ?, ?)', (total, sys.argv[2], number))
+    database.execute('COMMIT')
+`;
+
+clusterTest(
+  'sqlite on two mounts: all rows are there, in order, and the database is sound',
+  async (t) => {
+    await withCluster(t, SHAPE, async (cluster) => {
+      const each = 15;
+      const here = cluster.at(0, 'database');
+      await runOk('sqlite3', [
+        here,
+        'CREATE TABLE rows(total INTEGER PRIMARY KEY, who TEXT, number INTEGER)',
+      ]);
+      await Promise.all(
+        ['a', 'b', 'c', 'd'].map((who, index) =>
+          runOk('python3', ['-c', INSERTER, cluster.at(index % 2, 'database'), who, String(each)]),
+        ),
+      );
+      for (const mount of [0, 1]) {
+        const query =
+          'PRAGMA integrity_check; SELECT count(*), max(total), count(DISTINCT who) FROM rows';
+        const { stdout } = await runOk('sqlite3', [cluster.at(mount, 'database'), query]);
+        t.is(stdout, `ok\n${4 * each}|${4 * each - 1}|4\n`, `mount ${mount}`);
+      }
+    });
+  },
+);
