@@ -10,7 +10,7 @@ function fioArguments(job: {
   more?: string;
 }): string {
   return `fio --name=${job.name} --rw=randwrite --bs=${job.block} --direct=${job.direct ? 1 : 0} \\
-    --size=24m --ioengine=psync --fallocate=none --verify=crc32c --verify_fatal=1 --randrepeat=1 \\
+    --size=8m --ioengine=psync --fallocate=none --verify=crc32c --verify_fatal=1 --randrepeat=1 \\
     --norandommap=0 --output-format=terse ${job.more ?? ''}`;
 }
 

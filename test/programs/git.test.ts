@@ -5,11 +5,14 @@ import { pattern } from '../support/pattern.ts';
 import { sh } from '../support/run.ts';
 import { LONG, WHOLE_TEST } from './bounds.ts';
 
+/** In twenty folders: many enough for packs with deltas, and few enough for a mount whose every request is a round trip. */
+const FILES = 100;
+
 mountTest(
   'git initialises, commits, branches, clones, collects and checks a repository',
   async (t, mount) => {
     mkdirSync(mount.at('work'));
-    for (let i = 0; i < 400; i++) {
+    for (let i = 0; i < FILES; i++) {
       mkdirSync(mount.at('work', `d${i % 20}`), { recursive: true });
       writeFileSync(mount.at('work', `d${i % 20}`, `f${i}`), pattern(200 + i * 31, i));
     }
