@@ -1,6 +1,6 @@
 /** One `struct stat` out of the two places that keep it, the outer record and block 0, and which of them a change goes to. Pure. */
 import type { DataAttributes } from '../blocks/store.ts';
-import { compareTime, laterOf, type Timespec } from '../clock.ts';
+import { type Clock, compareTime, laterOf, type Timespec } from '../clock.ts';
 import type { AttributeChange, InodeRecord } from '../meta/store.ts';
 import { FileType, fileTypeOf, PERMISSION_MASK, type Stat } from '../stat.ts';
 import type { SetAttributes } from './types.ts';
@@ -47,6 +47,19 @@ export function atimeIsDue(
     compareTime(stat.atime, stat.ctime) <= 0 ||
     now.seconds - stat.atime.seconds >= DAY_SECONDS
   );
+}
+
+/** The times that a change sets; undefined if it sets none. */
+export function requestedTimes(
+  { atime, mtime }: SetAttributes,
+  clock: Pick<Clock, 'now'>,
+): Pick<AttributeChange, 'atime' | 'mtime'> | undefined {
+  if (atime === undefined && mtime === undefined) return undefined;
+  const now = clock.now();
+  return {
+    ...(atime !== undefined && { atime: atime === 'now' ? now : atime }),
+    ...(mtime !== undefined && { mtime: mtime === 'now' ? now : mtime }),
+  };
 }
 
 /**

@@ -10,7 +10,6 @@ import type { Logger } from '../log.ts';
 import type { LockOwner } from '../meta/lock-store.ts';
 import type {
   AclChange,
-  AttributeChange,
   EntryName,
   InodeRecord,
   MetaStore,
@@ -20,7 +19,13 @@ import type {
 } from '../meta/store.ts';
 import { FileType, fileTypeOf, type Stat } from '../stat.ts';
 import { isPromiseLike, runTask, type Task, wait } from '../task.ts';
-import { type AtimePolicy, atimeIsDue, mergeStat, outerChange } from './attributes.ts';
+import {
+  type AtimePolicy,
+  atimeIsDue,
+  mergeStat,
+  outerChange,
+  requestedTimes,
+} from './attributes.ts';
 import { mayAccess } from './access.ts';
 import { type Background, backgroundWith } from './background.ts';
 import { listDirectory } from './directories.ts';
@@ -273,7 +278,7 @@ export class Vfs {
     change: SetAttributes,
     truncation: { file: OpenFile; sizeBytes: number } | undefined,
   ): Task<Stat> {
-    const times = this.#resolveTimes(change);
+    const times = requestedTimes(change, this.#clock);
     const hasBlock0 =
       isRegular(record) &&
       (truncation?.file.born === true || (yield* this.#data.hasBlock0(record)));
@@ -298,16 +303,6 @@ export class Vfs {
     return yield* this.#stat(
       times === undefined ? record : yield* wait(this.#meta.inode(record.inode)),
     );
-  }
-
-  #resolveTimes(change: SetAttributes): Pick<AttributeChange, 'atime' | 'mtime'> | undefined {
-    const { atime, mtime } = change;
-    if (atime === undefined && mtime === undefined) return undefined;
-    const now = this.#clock.now();
-    return {
-      ...(atime !== undefined && { atime: atime === 'now' ? now : atime }),
-      ...(mtime !== undefined && { mtime: mtime === 'now' ? now : mtime }),
-    };
   }
 
   /** access(2) for mounts whose permissions the kernel does not check. EACCES. */
