@@ -5,7 +5,7 @@
 import type { BlockLease } from '../../blocks/store.ts';
 import { FsError } from '../../errno.ts';
 import type { OperationName } from './abi.ts';
-import { hasBeenKilled, isBeingKilled } from './caller-state.ts';
+import { type Callers, SYSTEM_CALLERS } from './caller-state.ts';
 import type { Request } from './request.ts';
 
 /** Longer than any request that does not hang, shorter than the patience of somebody who has pressed Ctrl-C. */
@@ -46,15 +46,18 @@ export interface PendingRequestsOptions {
   /** Answers with EINTR. */
   readonly refuse: (request: Request, error: FsError) => void;
   readonly interruptMs?: number | undefined;
+  readonly callers?: Callers | undefined;
 }
 
 export class PendingRequests {
   readonly #pending = new Map<number, PendingRequest>();
   readonly #refuse: PendingRequestsOptions['refuse'];
   readonly #interruptMs: number;
+  readonly #callers: Callers;
 
-  constructor({ refuse, interruptMs }: PendingRequestsOptions) {
+  constructor({ refuse, interruptMs, callers }: PendingRequestsOptions) {
     this.#refuse = refuse;
+    this.#callers = callers ?? SYSTEM_CALLERS;
     this.#interruptMs = interruptMs ?? INTERRUPT_MS;
   }
 
@@ -77,7 +80,7 @@ export class PendingRequests {
     if (request.op === 'FLUSH') {
       // A process that has been killed gets no signals any more, and is not gone before its files are closed.
       pending.patience = setTimeout(() => {
-        if (hasBeenKilled(request.header.pid)) this.#giveUp(pending, true);
+        if (this.#callers.hasBeenKilled(request.header.pid)) this.#giveUp(pending, true);
       }, CLOSE_MS);
     }
     return controller.signal;
@@ -104,7 +107,7 @@ export class PendingRequests {
     const pending = this.#pending.get(key);
     if (pending === undefined || pending.isAnswered) return;
     const { op, header } = pending.request;
-    const isDying = isBeingKilled(header.pid);
+    const isDying = this.#callers.isBeingKilled(header.pid);
     if (op === 'SETLKW') {
       this.#giveUp(pending, false);
       clearTimeout(pending.patience);
@@ -123,7 +126,7 @@ export class PendingRequests {
     const { op, header } = pending.request;
     clearTimeout(pending.patience);
     pending.patience = setTimeout(() => {
-      this.#giveUp(pending, !CHANGES_NAMES.has(op) || isBeingKilled(header.pid));
+      this.#giveUp(pending, !CHANGES_NAMES.has(op) || this.#callers.isBeingKilled(header.pid));
       if (!pending.isAnswered) this.#losePatience(pending);
     }, this.#interruptMs);
   }

@@ -12,6 +12,7 @@ import type { Vfs } from '../vfs.ts';
 import { type Negotiated, NOTHING_NEGOTIATED } from './abi.ts';
 import { FreshAttributes } from './fresh-attributes.ts';
 import { BusyPoll } from './busy-poll.ts';
+import type { Callers } from './caller-state.ts';
 import { PageNotifier } from './page-notifier.ts';
 import { PendingPoll } from './pending-poll.ts';
 import { PendingRequests } from './pending-requests.ts';
@@ -53,6 +54,8 @@ export interface SessionOptions {
   busyPollMs: number;
   /** How long a request may go on waiting after its caller has had a signal. */
   interruptMs?: number;
+  /** Who says what has become of callers; /proc if absent. */
+  callers?: Callers;
 }
 
 /** What the session tells its engine. */
@@ -91,6 +94,7 @@ export class Session {
     this.#busyPoll = new BusyPoll(options.busyPollMs);
     this.#pending = new PendingRequests({
       interruptMs: options.interruptMs,
+      callers: options.callers,
       refuse: (request, error) => {
         this.#refuse(request, error);
       },

@@ -388,6 +388,112 @@ test('a signal to the caller of a request that is nearly done does not fail it',
   });
 });
 
+test('whoever has been killed is answered at once; the request ends by itself, its handle released after it', async (t) => {
+  let proceed: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => (proceed = resolve));
+  const written: string[] = [];
+  const wrap: TestStoreOptions['wrap'] = ({ meta, blocks }) => ({
+    meta: replacing(meta, 'closeInode', (original) => (...args) => {
+      written.push('close');
+      return original(...args);
+    }),
+    blocks: replacing(blocks, 'writeBlock', (original) => async (...args) => {
+      await gate;
+      written.push('write');
+      return original(...args);
+    }),
+  });
+  await withStores({ wrap }, async ({ vfs }) => {
+    const callers = { isBeingKilled: () => true, hasBeenKilled: () => false };
+    const kernel = new FakeKernel(vfs, { interruptMs: 60_000, callers });
+    const { fh } = kernel.create('file');
+    const data = Buffer.from('data');
+    t.is(kernel.send('WRITE', { input: writeInput(fh, 0, data), data }), undefined);
+    const waiting = kernel.lastUnique;
+    kernel.send('INTERRUPT', { input: { unique: { low: waiting, high: 0 } } });
+    t.is(kernel.replyTo(waiting)?.errno, Errno.EINTR);
+    const lock_owner = { low: 0, high: 0 };
+    t.is(
+      kernel.send('RELEASE', { input: { fh, flags: 0, release_flags: 0, lock_owner } }),
+      undefined,
+    );
+    const release = kernel.lastUnique;
+    await new Promise((resolve) => setImmediate(resolve));
+    t.deepEqual(written, []);
+    proceed();
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    t.is(kernel.replyTo(waiting)?.errno, Errno.EINTR);
+    t.is(kernel.replyTo(release)?.errno, 0);
+    t.deepEqual(written, ['write', 'close']);
+  });
+});
+
+test('an open that nobody waits for any more is undone, and what changes names goes on to its end', async (t) => {
+  let proceed: () => void = () => undefined;
+  const gate = new Promise<void>((resolve) => (proceed = resolve));
+  const wrap: TestStoreOptions['wrap'] = ({ meta, blocks }) => ({
+    meta: replacing(meta, 'create', (original) => async (...args) => {
+      await gate;
+      return original(...args);
+    }),
+    blocks,
+  });
+  await withStores({ wrap }, async ({ vfs }) => {
+    let isKilled = false;
+    const callers = { isBeingKilled: () => isKilled, hasBeenKilled: () => false };
+    const kernel = new FakeKernel(vfs, { interruptMs: 1, callers });
+    const create = (name: string): number => {
+      const input = { flags: 0o102, mode: 0o100644, umask: 0, open_flags: 0 };
+      t.is(kernel.send('CREATE', { names: [name], input }), undefined);
+      const unique = kernel.lastUnique;
+      kernel.send('INTERRUPT', { input: { unique: { low: unique, high: 0 } } });
+      return unique;
+    };
+    const first = create('first');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    t.is(kernel.replyTo(first), undefined, 'only a signal');
+    isKilled = true;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    t.is(
+      kernel.replyTo(first)?.errno,
+      Errno.EINTR,
+      'a second one, of which the kernel tells nothing',
+    );
+    isKilled = false;
+    const second = create('second');
+    proceed();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    t.is(kernel.replyTo(second)?.errno, 0);
+    t.is(vfs.useCounts().handles, 1, 'that of the second');
+    t.is(vfs.useCounts().lookups, 1);
+  });
+});
+
+test('only a close by who has been killed is answered before it is done', async (t) => {
+  const wrap: TestStoreOptions['wrap'] = ({ meta, blocks }) => ({
+    meta: replacing(meta, 'reportData', () => () => new Promise<never>(() => undefined)),
+    blocks,
+  });
+  await withStores({ wrap }, async ({ vfs }) => {
+    let isKilled = false;
+    const callers = { isBeingKilled: () => false, hasBeenKilled: () => isKilled };
+    const kernel = new FakeKernel(vfs, { callers });
+    const flush = (): number => {
+      const { fh } = kernel.create(`file${kernel.lastUnique}`);
+      t.is(kernel.write(fh, 0, Buffer.from('x')).errno, 0);
+      t.is(kernel.send('FLUSH', { input: { fh, lock_owner: { low: 0, high: 0 } } }), undefined);
+      return kernel.lastUnique;
+    };
+    const first = flush();
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    t.is(kernel.replyTo(first), undefined);
+    isKilled = true;
+    const second = flush();
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    t.is(kernel.replyTo(second)?.errno, Errno.EINTR);
+  });
+});
+
 test('a write that waits keeps its data while further requests arrive', async (t) => {
   let proceed: () => void = () => undefined;
   const gate = new Promise<void>((resolve) => (proceed = resolve));
