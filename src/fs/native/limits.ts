@@ -67,6 +67,10 @@ export const NATIVE_LIMITS = {
     what: 'Inode numbers are cut to 32 bits, so after 4,294,967,295 files two may look like one.',
     why: 'The package passes them so.',
   },
+  locks: {
+    what: 'Locks of flock(2) and fcntl(2) hold within one mount only, also where there are several.',
+    why: 'The package passes no requests for locks on, so the kernel keeps them by itself.',
+  },
 } as const satisfies Readonly<Record<string, NativeLimit>>;
 
 /** Names an entry of {@link NATIVE_LIMITS}. */
