@@ -202,6 +202,17 @@ export class RemoteMetaStore implements MetaServerStore {
     return record;
   }
 
+  async createNameless(
+    parent: InodeId,
+    spec: NewInode,
+    level: Exclude<OpenLevel, 'none'>,
+  ): Promise<InodeRecord> {
+    const record = await this.#mutate(Op.CREATE_NAMELESS, [parent, spec, level]);
+    this.#files.open(record.inode, level);
+    this.#files.hold(record.inode);
+    return record;
+  }
+
   async openInode(inode: InodeId, level: Exclude<OpenLevel, 'none'>): Promise<InodeRecord> {
     const opened = this.#mutate(Op.OPEN, [inode, level], 'repeatable');
     const record = recordOf(inode, await this.#about(inode, opened));
@@ -215,7 +226,9 @@ export class RemoteMetaStore implements MetaServerStore {
   }
 
   async link(inode: InodeId, entry: EntryName): Promise<InodeRecord> {
-    return recordOf(inode, await this.#mutate(Op.LINK, [inode, entry]));
+    const record = recordOf(inode, await this.#mutate(Op.LINK, [inode, entry]));
+    this.#files.endHold(inode);
+    return record;
   }
 
   async unlink(entry: EntryName): Promise<Unlinked> {

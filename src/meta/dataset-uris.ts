@@ -31,7 +31,12 @@ export class DatasetUris {
   *forNew(kv: KeyValueReader, parent: StoredInode, name: Buffer, inode: InodeId): Task<string> {
     const directory = yield* this.#ofDirectory(kv, parent);
     const uri = directory === undefined ? undefined : join(directory, encodeUriName(name));
-    return uri !== undefined && uri.length <= MAX_URI_LENGTH ? uri : `${URI_SCHEME}%00/${inode}`;
+    return uri !== undefined && uri.length <= MAX_URI_LENGTH ? uri : this.ofNameless(inode);
+  }
+
+  /** URI of a dataset that has no path when it is made. */
+  ofNameless(inode: InodeId): string {
+    return `${URI_SCHEME}%00/${inode}`;
   }
 
   *#ofDirectory(kv: KeyValueReader, directory: StoredInode): Task<string | undefined> {

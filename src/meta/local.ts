@@ -26,6 +26,7 @@ import { InodeNumbers } from './inode-numbers.ts';
 import { SystemKey, systemKey, Table, tableRange } from './keys.ts';
 import { KeyValueError, type KeyValueReader, type KeyValueTransaction } from './kv.ts';
 import { type DatabaseUsage, LmdbKeyValue } from './lmdb-kv.ts';
+import { createNameless } from './nameless.ts';
 import * as namespace from './namespace.ts';
 import { reportData } from './opens.ts';
 import { Reaping } from './reaping.ts';
@@ -298,6 +299,10 @@ export class LocalMetaStore implements MetaStore {
 
   create(entry: EntryName, spec: NewInode, _level?: OpenLevel, tag?: RequestTag): InodeRecord {
     return published(this.#mutate(tag, (kv) => namespace.create(this.#context, kv, entry, spec)));
+  }
+
+  createNameless(parent: InodeId, spec: NewInode): InodeRecord {
+    return published(this.#transact((kv) => createNameless(this.#context, kv, parent, spec)));
   }
 
   /** One mount alone needs not be told who has what open: it knows itself when an orphan can go. */

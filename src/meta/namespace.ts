@@ -39,6 +39,7 @@ import type {
   OpenLevel,
 } from './store.ts';
 import { openNew } from './opens.ts';
+import { endNameless, requireNameable } from './orphans.ts';
 import { appendInode, findEntry, findInode, putInode } from './tables.ts';
 
 /** A symlink's target has at most PATH_MAX bytes of `linux/limits.h`, with the NUL that it has elsewhere. */
@@ -137,6 +138,16 @@ export function* create(
   return yield* insertNew(context, kv, parent, entry.name, { ...spec, level });
 }
 
+/** The record of a new inode, with what its directory hands on. */
+export function recordBelow(
+  context: NamespaceContext,
+  parent: StoredDirectory,
+  inode: InodeId,
+  spec: NewInode,
+): StoredInode {
+  return newRecord(context, inode, inherit(spec, parent), parent.layout);
+}
+
 /** Makes an inode under a name that is free. EMLINK. */
 function* insertNew(
   context: NamespaceContext,
@@ -148,7 +159,7 @@ function* insertNew(
   const directory = fileTypeOf(spec.mode) === FileType.DIRECTORY;
   if (directory) requireRoomForSubdirectory(context, parent);
   const inode = yield* context.numbers.next(kv, { parent: parent.inode, name, directory });
-  const record = newRecord(context, inode, inherit(spec, parent), parent.layout);
+  const record = recordBelow(context, parent, inode, spec);
   record.uri = yield* context.uris.forNew(kv, parent, name, inode);
   if (directory) {
     record.parent = parent.inode;
@@ -197,9 +208,10 @@ export function* link(
   if ((yield* findEntry(kv, entry.parent, entry.name)) !== undefined) throw new FsError('EEXIST');
   const record = yield* requireInode(kv, inode);
   if (isDirectory(record)) throw new FsError('EPERM', 'hard link to a directory');
-  if (record.nlink === 0) throw new FsError('ENOENT', 'the file was removed');
+  if (record.nlink === 0) yield* requireNameable(kv, inode);
   if (record.nlink >= context.limits.links) throw new FsError('EMLINK');
   const now = context.now();
+  if (record.nlink === 0) yield* endNameless(context, kv, inode);
   record.nlink++;
   record.ctime = now;
   yield* putInode(kv, record);

@@ -33,6 +33,11 @@ export class OpenFiles {
     this.#set(inode, (this.#bits.get(inode) ?? 0) | OpenBit.HOLD);
   }
 
+  /** It has a name again. */
+  endHold(inode: InodeId): void {
+    this.#set(inode, (this.#bits.get(inode) ?? 0) & ~OpenBit.HOLD);
+  }
+
   forget(inode: InodeId): void {
     this.#bits.delete(inode);
     this.#lost.delete(inode);

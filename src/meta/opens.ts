@@ -169,6 +169,12 @@ export function* isHeld(kv: KeyValueReader, inode: InodeId): Task<boolean> {
   return rows.some(({ key }) => !clientOf(key).equals(THE_DEAD));
 }
 
+/** An orphan that the client held has a name again: it is kept without being held. */
+export function* endHold(kv: KeyValueTransaction, inode: InodeId, client: Buffer): Task<void> {
+  const bits = yield* getOpenBits(kv, inode, client);
+  if ((bits & OpenBit.HOLD) !== 0) yield* putOpenBits(kv, inode, client, bits & ~OpenBit.HOLD);
+}
+
 /** The inode is gone, and with it all rows about it. */
 export function* forgetOpens(kv: KeyValueTransaction, inode: InodeId): Task<void> {
   const rows = yield* wait(kv.range(numberRange(Table.OPENS, inode)));

@@ -247,6 +247,7 @@ export const MetaOperation = {
   REAP: mutation(94, 'reap', array(inode), nothing),
   SET_LAYOUT: mutation(95, 'setLayout', tuple(inode, layoutChange), record),
   CLAIM_BLOCKS: mutation(96, 'claimBlocks', tuple(inode, array(block), u53()), array(u53())),
+  CREATE_NAMELESS: mutation(97, 'createNameless', tuple(inode, newInode, openLevel), record),
 } as const;
 
 /** A {@link SessionExpiredError}: the request was refused unrun. */

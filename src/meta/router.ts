@@ -91,6 +91,14 @@ export class MetaRouter implements MetaStore {
     return this.#of(entry.parent).create(entry, spec, level);
   }
 
+  createNameless(
+    parent: InodeId,
+    spec: NewInode,
+    level: Exclude<OpenLevel, 'none'>,
+  ): MaybePromise<InodeRecord> {
+    return this.#of(parent).createNameless(parent, spec, level);
+  }
+
   openInode(inode: InodeId, level: Exclude<OpenLevel, 'none'>): MaybePromise<InodeRecord> {
     return this.#of(inode).openInode(inode, level);
   }

@@ -104,6 +104,9 @@ export class MetaService {
     return [
       this.#mutates(Op.DIRECTORY_AT, (store, [path, owner]) => store.directoryAt(path, owner)),
       this.#mutates(Op.CREATE, (store, [entry, spec, level]) => store.create(entry, spec, level)),
+      this.#mutates(Op.CREATE_NAMELESS, (store, [parent, spec, level]) =>
+        store.createNameless(parent, spec, level),
+      ),
       this.#mutates(Op.LINK, (store, [inode, entry]) => store.link(inode, entry)),
       this.#mutates(Op.UNLINK, (store, entry) => then(store.unlink(entry), ({ record }) => record)),
       this.#mutates(Op.RMDIR, (store, entry) => then(store.rmdir(entry), ({ record }) => record)),

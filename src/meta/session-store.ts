@@ -14,6 +14,7 @@ import { unwrap } from './exactly-once.ts';
 import type { RoomUse } from './file-room.ts';
 import type { KeyValueReader, KeyValueTransaction } from './kv.ts';
 import type { LockStore } from './lock-store.ts';
+import { createNameless } from './nameless.ts';
 import * as namespace from './namespace.ts';
 import { closeInode, openInode, releaseInode, reopenInode, reportData } from './opens.ts';
 import { published, type StoredInode } from './records.ts';
@@ -118,6 +119,14 @@ export class MetaSession implements MetaServerStore {
 
   create(entry: EntryName, spec: NewInode, level?: OpenLevel): MaybePromise<InodeRecord> {
     return this.#change((kv) => namespace.create(this.#context, kv, entry, spec, level));
+  }
+
+  createNameless(
+    parent: InodeId,
+    spec: NewInode,
+    level: Exclude<OpenLevel, 'none'>,
+  ): MaybePromise<InodeRecord> {
+    return this.#change((kv) => createNameless(this.#context, kv, parent, { ...spec, level }));
   }
 
   openInode(inode: InodeId, level: Exclude<OpenLevel, 'none'>): MaybePromise<InodeRecord> {

@@ -175,6 +175,15 @@ export interface MetaStore {
   /** Makes an inode of any type and its entry, open at `level`. EEXIST, EMLINK (too many subdirectories). */
   create(entry: EntryName, spec: NewInode, level?: OpenLevel): MaybePromise<InodeRecord>;
   /**
+   * Makes a regular file without a name, with what `parent` hands on, open at `level`: an orphan that {@link link} may
+   * give a name, held for this mount until {@link reap}.
+   */
+  createNameless(
+    parent: InodeId,
+    spec: NewInode,
+    level: Exclude<OpenLevel, 'none'>,
+  ): MaybePromise<InodeRecord>;
+  /**
    * This mount has the inode open, for at least `level`: an orphan stays as long as anybody has. To repeat it is
    * harmless. ESTALE also for an orphan that this mount has neither open nor removed itself.
    */
@@ -184,7 +193,7 @@ export interface MetaStore {
    * a mount that had it open for writing has changed nothing. Nothing happens for an inode that is gone.
    */
   closeInode(inode: InodeId, level: OpenLevel, report?: DataReport): MaybePromise<void>;
-  /** A second name. EEXIST, EPERM for a directory, EMLINK above 65,000, ENOENT for an orphan. */
+  /** A second name. EEXIST, EPERM for a directory, EMLINK above 65,000, ENOENT for an orphan that had a name. */
   link(inode: InodeId, entry: EntryName): MaybePromise<InodeRecord>;
   /** EISDIR for a directory. */
   unlink(entry: EntryName): MaybePromise<Unlinked>;

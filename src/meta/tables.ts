@@ -26,6 +26,9 @@ import {
 
 const NOTHING = Buffer.alloc(1, 1);
 
+/** Row of an orphan that never had a name, and may be given one. */
+const NAMELESS = Buffer.alloc(1, 2);
+
 export function* findInode(kv: KeyValueReader, inode: InodeId): Task<StoredInode | undefined> {
   const bytes = yield* wait(kv.get(inodeKey(inode)));
   return bytes === undefined ? undefined : decodeInode(inode, bytes);
@@ -75,6 +78,16 @@ export function* removeEntry(
 /** Enters `inode` into a table that holds nothing but numbers. */
 export function* mark(kv: KeyValueTransaction, table: Table, inode: InodeId): Task<void> {
   yield* wait(kv.put(numberKey(table, inode), NOTHING));
+}
+
+/** Enters an inode that never had a name into the table of orphans. */
+export function* markNameless(kv: KeyValueTransaction, inode: InodeId): Task<void> {
+  yield* wait(kv.put(numberKey(Table.ORPHANS, inode), NAMELESS));
+}
+
+/** Whether `inode` is an orphan that never had a name. */
+export function* isNameless(kv: KeyValueReader, inode: InodeId): Task<boolean> {
+  return (yield* wait(kv.get(numberKey(Table.ORPHANS, inode))))?.equals(NAMELESS) === true;
 }
 
 /** Whether `inode` is in a table that holds nothing but numbers. */

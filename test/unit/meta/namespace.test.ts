@@ -49,6 +49,44 @@ test('a created file is found by name and number, with its URI and its parent’
   t.is(store.inodeCount(), 3);
 });
 
+test('a file without a name is an orphan that one link makes a file; one that had a name gets no other', async (t) => {
+  const freed: InodeId[] = [];
+  const store = await openStore(t, { reaper: { free: (inode) => void freed.push(inode) } });
+  const parent = mkdir(store, 'd');
+  const before = store.inode(parent);
+  const made = store.createNameless(parent, { ...FILE, mode: FILE.mode | 0o4000 });
+  t.like(made, { nlink: 0, uid: 1, gid: 2, unborn: true, layout: LAYOUT });
+  t.is(made.uri, `imss://%00/${made.inode}`);
+  t.deepEqual(store.inode(parent), before);
+  t.is(store.inodeCount(), 3);
+  t.is(store.link(made.inode, at('named')).nlink, 1);
+  t.is(store.lookup(ROOT_INODE, Buffer.from('named')).inode, made.inode);
+  await store.reap(made.inode);
+  t.deepEqual(freed, []);
+  store.unlink(at('named'));
+  t.is(
+    outcome(() => store.link(made.inode, at('again'))),
+    'ENOENT',
+  );
+  await store.reap(made.inode);
+  const never = store.createNameless(parent, FILE);
+  await store.reap(never.inode);
+  t.deepEqual(freed, [made.inode, never.inode]);
+  t.is(
+    outcome(() => store.createNameless(ROOT_INODE, DIRECTORY)),
+    'EINVAL',
+  );
+  t.is(
+    outcome(() => store.createNameless(never.inode, FILE)),
+    'ESTALE',
+  );
+  store.rmdir(at('d'));
+  t.is(
+    outcome(() => store.createNameless(parent, FILE)),
+    'ENOENT',
+  );
+});
+
 test('names are bytes: two that are not UTF-8 do not collide', async (t) => {
   const store = await openStore(t);
   const one = store.create({ parent: ROOT_INODE, name: Buffer.from([0xff]) }, FILE);

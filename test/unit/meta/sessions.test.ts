@@ -202,6 +202,42 @@ test('what only a dead client needed is reaped; what a living one needs stays', 
   t.is(two.inodeCount(), 1);
 });
 
+test('a file without a name goes with its dead client, one that was given a name stays', async (t) => {
+  const fixture = await open(t);
+  const { sessions, clock, freed } = fixture;
+  await sessions.open(ONE, new Connection(clock));
+  const one = storeOf(fixture, ONE);
+  const nameless = await one.createNameless(ROOT_INODE, FILE, 'write');
+  const named = await one.createNameless(ROOT_INODE, FILE, 'write');
+  t.is((await one.link(named.inode, at('named'))).nlink, 1);
+  clock.advance(LEASE_MS);
+  await sessions.check();
+  t.deepEqual(freed, [nameless.inode]);
+  t.is((await storeOf(fixture, TWO).lookup(ROOT_INODE, Buffer.from('named'))).nlink, 1);
+});
+
+test('a client holds a file without a name until it lets go, and not once it has a name', async (t) => {
+  const fixture = await open(t);
+  const { sessions, clock, freed } = fixture;
+  await sessions.open(ONE, new Connection(clock));
+  const one = storeOf(fixture, ONE);
+  const nameless = await one.createNameless(ROOT_INODE, FILE, 'write');
+  await one.closeInode(nameless.inode, 'none');
+  t.deepEqual(freed, [], 'it may be opened again');
+  await one.openInode(nameless.inode, 'read');
+  await one.closeInode(nameless.inode, 'none');
+  await one.reap(nameless.inode);
+  t.deepEqual(freed, [nameless.inode]);
+  const named = await one.createNameless(ROOT_INODE, FILE, 'write');
+  await one.link(named.inode, at('named'));
+  await one.closeInode(named.inode, 'none');
+  t.is(await rowsOf(fixture, Table.OPENS), 0);
+  t.is(await rowsOf(fixture, Table.ORPHANS), 0);
+  await storeOf(fixture, TWO).unlink(at('named'));
+  await storeOf(fixture, TWO).reap(named.inode);
+  t.deepEqual(freed, [nameless.inode, named.inode]);
+});
+
 test('more opens than one step takes are dropped', async (t) => {
   const fixture = await open(t);
   const { sessions } = fixture;
