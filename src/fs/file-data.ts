@@ -6,7 +6,6 @@ import {
   type BlockData,
   type BlockStore,
   type DataAttributes,
-  type DatasetView,
   type InnerSeed,
   type Payload,
   StaleGenerationError,
@@ -15,10 +14,11 @@ import {
 import type { Clock } from '../clock.ts';
 import { Errno, FsError } from '../errno.ts';
 import type { InodeId } from '../ids.ts';
-import type { DataReport, InodeRecord, MetaStore } from '../meta/store.ts';
+import type { InodeRecord, MetaStore } from '../meta/store.ts';
 import { type MaybePromise, isPromiseLike, type Task, wait } from '../task.ts';
 import { type AtimePolicy, atimeIsDue, mergeStat } from './attributes.ts';
 import type { Background } from './background.ts';
+import { attributesIn, reportOf, viewOf } from './data-views.ts';
 import { HandleTable, levelOf, type OpenFile } from './handles.ts';
 import { Notes } from './notes.ts';
 import { PageVersions } from './page-versions.ts';
@@ -321,10 +321,16 @@ export class FileData {
   *read(file: OpenFile, range: { offset: number; length: number }): Task<BlockData> {
     const end = range.offset + range.length;
     if (file.known === undefined || (end > file.known.sizeBytes && file.record.unsettled)) {
-      yield* this.#refresh(file);
+      yield* this.refresh(file);
     }
-    this.#touchAtime(file);
-    return yield* this.#withFreshView(file, () => this.#readWithin(file, range));
+    this.touchAtime(file);
+    return yield* this.withFreshViews([file], () => this.#readWithin(file, range));
+  }
+
+  /** The size as far as this mount can know it: what it has written itself counts. */
+  *sizeOf(file: OpenFile): Task<number> {
+    if (file.known === undefined || file.record.unsettled) yield* this.refresh(file);
+    return file.known?.sizeBytes ?? 0;
   }
 
   *#readWithin(file: OpenFile, range: { offset: number; length: number }): Task<BlockData> {
@@ -334,7 +340,7 @@ export class FileData {
   }
 
   /** A read moves the access time, without waiting for it. */
-  #touchAtime(file: OpenFile): void {
+  touchAtime(file: OpenFile): void {
     const { known } = file;
     if (known === undefined || !file.born || this.#atimePolicy === 'noatime') return;
     const now = this.#clock.now();
@@ -357,11 +363,11 @@ export class FileData {
   *#store(file: OpenFile, request: { offset: number; payload: Payload }): Task<number> {
     const { offset, payload } = request;
     if (offset + payload.bytes.length > MAX_FILE_BYTES) throw new FsError('EFBIG');
-    if (!this.#meta.shared) yield* this.#bear(file);
-    const written = yield* this.#withFreshView(file, () =>
+    if (!this.#meta.shared) yield* this.bear(file);
+    const written = yield* this.withFreshViews([file], () =>
       writeBlocks(this.#blocks, file.view, offset, payload),
     );
-    this.#noteWrite(file, offset + written.length, written);
+    this.changed(file, offset + written.length, written);
     return written.length;
   }
 
@@ -369,7 +375,7 @@ export class FileData {
    * Makes block 0 where the data to come may take its room. With servers elsewhere that would be one trip more, and the
    * next flush tells that there was none.
    */
-  *#bear(file: OpenFile): Task<void> {
+  *bear(file: OpenFile): Task<void> {
     const seed = this.#seedFor(file);
     if (seed === undefined) return;
     this.#learn(file, yield* wait(this.#blocks.createInner(file.record, seed)));
@@ -397,7 +403,8 @@ export class FileData {
     yield* this.#cut(file, { sizeBytes: from, onlyIfSizeBytes: to });
   }
 
-  #noteWrite(file: OpenFile, endBytes: number, { storedDelta }: Written): void {
+  /** Data has changed: its end is now at `endBytes` or behind. Block 0 hears of it, and nobody waits for that. */
+  changed(file: OpenFile, endBytes: number, { storedDelta }: Pick<Written, 'storedDelta'>): void {
     file.unreported = true;
     const known = file.known ?? attributesIn(file.record);
     if (known.sizeBytes < endBytes) file.known = { ...known, sizeBytes: endBytes };
@@ -465,7 +472,8 @@ export class FileData {
     );
   }
 
-  *#refresh(file: OpenFile): Task<void> {
+  /** Learns what block 0 says now. EIO if it is lost. */
+  *refresh(file: OpenFile): Task<void> {
     const inner = yield* wait(this.#blocks.readInner(file.record));
     if (inner !== undefined) this.#learn(file, inner);
     else if (file.born) throw new FsError('EIO', `block 0 of inode ${file.inode} is lost`);
@@ -485,7 +493,7 @@ export class FileData {
     const file = this.handles.openFile(inode);
     if (file === undefined) return;
     yield* file.notes.pause();
-    yield* this.#refresh(file);
+    yield* this.refresh(file);
     const version = file.known?.dataVersion ?? 0;
     if (this.#pages.areOf(inode, version)) return;
     yield* wait(this.#dropPages(inode));
@@ -493,7 +501,7 @@ export class FileData {
   }
 
   /** Runs `operation` again, with what block 0 says now, as long as truncations overtake it. */
-  *#withFreshView<T>(file: OpenFile, operation: () => Task<T>): Task<T> {
+  *withFreshViews<T>(files: readonly OpenFile[], operation: () => Task<T>): Task<T> {
     for (let attempt = 1; ; attempt++) {
       try {
         return yield* operation();
@@ -501,29 +509,11 @@ export class FileData {
         if (!(error instanceof StaleGenerationError)) throw error;
         if (attempt > MAX_STALE_RETRIES) throw new FsError('EIO', error.message, { cause: error });
       }
-      yield* this.#refresh(file);
+      for (const file of files) yield* this.refresh(file);
     }
   }
 }
 
 function bothOf(one: MaybePromise<void>, two: MaybePromise<void>): MaybePromise<void> {
   return Promise.all([one, two]).then(() => undefined);
-}
-
-/** The part of a record that block 0 is authoritative for. */
-function attributesIn(record: InodeRecord): DataAttributes {
-  const { sizeBytes, storedBytes, atime, mtime, ctime } = record;
-  const { dataVersion, generation, truncatedBytes } = record;
-  return { sizeBytes, storedBytes, atime, mtime, ctime, dataVersion, generation, truncatedBytes };
-}
-
-function viewOf(record: InodeRecord, attributes: DataAttributes | undefined): DatasetView {
-  const { inode, uri, layout, mapEpoch, home } = record;
-  const { generation, truncatedBytes } = attributes ?? { generation: 0, truncatedBytes: 0 };
-  return { inode, uri, layout, mapEpoch, home, generation, truncatedBytes };
-}
-
-/** What the metadata server is told of a file; nothing before block 0 exists. */
-function reportOf(file: OpenFile): DataReport | undefined {
-  return file.born ? file.known : undefined;
 }

@@ -53,6 +53,11 @@ export class InodeReferences {
     this.#reapIfUnreferenced(inode);
   }
 
+  /** `inode` has a name: it is no orphan, if it was one. */
+  named(inode: InodeId): void {
+    this.#orphans.delete(inode);
+  }
+
   /** The engine has ended: nobody can refer to anything any more. */
   forgetAll(): void {
     this.#lookups.clear();

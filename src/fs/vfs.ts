@@ -34,6 +34,7 @@ import { FileData, type WriteRequest } from './file-data.ts';
 import { FileLocks } from './file-locks.ts';
 import { type FileHandle, inodeOf, type OpenFile } from './handles.ts';
 import { InodeReferences } from './inode-references.ts';
+import { FileRanges } from './ranges.ts';
 import { isDirectory, isRegular } from './record-types.ts';
 import { waitToTheEnd } from './settle.ts';
 import type {
@@ -71,6 +72,7 @@ export class Vfs {
   readonly root: InodeId;
   readonly references: InodeReferences;
   readonly xattrs: ExtendedAttributes;
+  readonly ranges: FileRanges;
   /** {@link shutdown} has begun: nothing may be asked of it any more. */
   isShutDown = false;
   /** Told of inodes whose mode has changed in an operation that answers no attributes: a write, an open. */
@@ -115,6 +117,11 @@ export class Vfs {
     });
     const { locks } = options.meta;
     this.locks = locks === undefined ? undefined : new FileLocks(locks, this.#data);
+    this.ranges = new FileRanges({
+      data: this.#data,
+      blocks: options.blocks,
+      dropPrivileges: (file, bits) => this.#dropPrivileges(file, bits),
+    });
     this.references = new InodeReferences((inode) => {
       this.#reap(inode);
     });
@@ -156,6 +163,17 @@ export class Vfs {
     }
     const opened = this.#data.adopt(record, mode.write);
     this.references.addHandle(record.inode);
+    return { inode: record.inode, stat: mergeStat(record, undefined), ...opened };
+  }
+
+  /** O_TMPFILE: makes and opens a file without a name, which {@link link} may give it one. */
+  *createNameless(parent: InodeId, spec: NewInode, mode: OpenMode): Task<Entry & Opened> {
+    const level = mode.write ? 'write' : 'read';
+    const created = this.#meta.createNameless(parent, this.#placed(spec), level);
+    const record = yield* waitToTheEnd(created);
+    const opened = this.#data.adopt(record, mode.write);
+    this.references.addHandle(record.inode);
+    this.references.orphaned(record.inode);
     return { inode: record.inode, stat: mergeStat(record, undefined), ...opened };
   }
 
@@ -201,6 +219,7 @@ export class Vfs {
 
   *link(inode: InodeId, entry: EntryName): Task<Entry> {
     const record = yield* waitToTheEnd(this.#meta.link(inode, entry));
+    this.references.named(inode);
     this.#copyToBlock0(record);
     return yield* this.#entry(record);
   }
@@ -368,6 +387,13 @@ export class Vfs {
     }
     file.capabilityIsGone = true;
     return yield* this.#data.write(file, request);
+  }
+
+  /** Before a change of data of which the kernel has not said what is to be dropped; `bits` is for who may not keep them. */
+  *#dropPrivileges(file: OpenFile, bits: boolean): Task<void> {
+    if (bits) yield* this.#dropPrivilegeBits(yield* wait(this.#meta.inode(file.inode)));
+    if (!file.capabilityIsGone && file.born) yield* this.xattrs.dropCapability(file.record);
+    file.capabilityIsGone = true;
   }
 
   *#dropPrivilegeBits(record: InodeRecord): Task<void> {

@@ -16,6 +16,10 @@ const removexattrFn = libc.func('int lremovexattr(const char *, const char *)');
 const mmapFn = libc.func('void *mmap64(void *, size_t, int, int, int, int64_t)');
 const msyncFn = libc.func('int msync(void *, size_t, int)');
 const munmapFn = libc.func('int munmap(void *, size_t)');
+const copyFileRangeFn = libc.func(
+  'int64_t copy_file_range(int, _Inout_ int64_t *, int, _Inout_ int64_t *, size_t, unsigned int)',
+);
+const linkatFn = libc.func('int linkat(int, const char *, int, const char *, int)');
 const symlinkFn = libc.func('int symlink(const void *, const char *)');
 
 const AT_FDCWD = -100;
@@ -55,6 +59,10 @@ export function lseek(fd: number, offset: number, whence: number): number {
 
 export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE_KEEP_SIZE = 3;
+export const FALLOC_FL_COLLAPSE_RANGE = 8;
+export const FALLOC_FL_ZERO_RANGE = 16;
+export const FALLOC_FL_INSERT_RANGE = 32;
+export const FALLOC_FL_UNSHARE_RANGE = 64;
 
 export function fallocate(
   fd: number,
@@ -68,6 +76,25 @@ export function fallocate(
 export function posixFallocate(fd: number, range: { offset: number; length: number }): void {
   const errno = Number(posixFallocateFn(fd, range.offset, range.length));
   if (errno !== 0) throw new SystemError('posix_fallocate', errno);
+}
+
+/** Returns how many bytes were copied, which may be fewer than asked for. */
+export function copyFileRange(
+  from: { fd: number; offset: number },
+  to: { fd: number; offset: number },
+  length: number,
+): number {
+  const copied: unknown = copyFileRangeFn(from.fd, [from.offset], to.fd, [to.offset], length, 0);
+  return checked('copy_file_range', copied);
+}
+
+export const O_TMPFILE = 0o20200000;
+const AT_SYMLINK_FOLLOW = 0x400;
+
+/** Gives an open file another name, or the first that it has. */
+export function linkOpenFile(fd: number, path: string): void {
+  const source = `/proc/self/fd/${fd}`;
+  checked('linkat', linkatFn(AT_FDCWD, source, AT_FDCWD, path, AT_SYMLINK_FOLLOW));
 }
 
 export const XATTR_CREATE = 1;

@@ -7,7 +7,7 @@ import { FsError } from '../../errno.ts';
 import type { HandleId, InodeId } from '../../ids.ts';
 import { FileType, PERMISSION_MASK } from '../../stat.ts';
 import { type Task, wait } from '../../task.ts';
-import type { OpenMode, SetAttributes } from '../types.ts';
+import type { Entry, Opened, OpenMode, SetAttributes } from '../types.ts';
 import {
   FUSE_STATFS_OUT,
   FUSE_WRITE_OUT,
@@ -34,6 +34,7 @@ import {
   toInode,
   xattrReply,
 } from './operation-replies.ts';
+import { copyFileRange, copyFileRange64, fallocate, lseek } from './range-operations.ts';
 import { createReply, dataReply, DirectoryPage, structReply } from './reply.ts';
 import type { Request, RequestHeader, RequestOf } from './request.ts';
 
@@ -175,9 +176,16 @@ const HANDLERS: Handlers = {
     const mode = { ...openMode(input), exclusive: (input.flags & O_EXCL) !== 0 };
     const created = yield* context.vfs.create(entry, spec, mode);
     if (context.vfs.shared) context.fresh.remember(header.pid, created);
-    const how = openFlags(context, input, created);
-    const reply = createReply(unique, entryValues(context, created), openValues(created, how));
-    return { parts: [reply], lookups: [created.inode], opened: created.handle };
+    return createdReply(context, { unique, input }, created);
+  },
+
+  *TMPFILE(context, { header, input }) {
+    const { uid, gid, unique } = header;
+    const mode = FileType.REGULAR | (input.mode & PERMISSION_MASK);
+    const spec = { mode, umask: input.umask, uid, gid };
+    const parent = toInode(context, header.nodeid);
+    const created = yield* context.vfs.createNameless(parent, spec, openMode(input));
+    return createdReply(context, { unique, input }, created);
   },
 
   *OPEN(context, { header, input }) {
@@ -203,6 +211,11 @@ const HANDLERS: Handlers = {
     });
     return single(structReply(header.unique, FUSE_WRITE_OUT, { size }));
   },
+
+  FALLOCATE: fallocate,
+  LSEEK: lseek,
+  COPY_FILE_RANGE: copyFileRange,
+  COPY_FILE_RANGE_64: copyFileRange64,
 
   *FLUSH(context, { header, input }) {
     const owner = { kind: 'posix', ...input.lock_owner } as const;
@@ -292,6 +305,17 @@ const HANDLERS: Handlers = {
 
 /** What this session answers with something else than ENOSYS. */
 export const HANDLED_OPERATIONS = Object.keys(HANDLERS) as readonly OperationName[];
+
+/** A new inode and its handle. */
+function createdReply(
+  context: OperationContext,
+  { unique, input }: { unique: RequestHeader['unique']; input: { flags: number } },
+  created: Entry & Opened,
+): Reply {
+  const how = openFlags(context, input, created);
+  const reply = createReply(unique, entryValues(context, created), openValues(created, how));
+  return { parts: [reply], lookups: [created.inode], opened: created.handle };
+}
 
 function* rename(
   context: OperationContext,

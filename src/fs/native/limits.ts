@@ -59,6 +59,10 @@ export const NATIVE_LIMITS = {
     what: 'The names of one file have page caches of their own: what is written through one is seen through another when that is opened next. **Appends through two names that are open at once overwrite each other.**',
     why: 'libfuse 2.9 gives each path a node, so the kernel takes them for different files.',
   },
+  ranges: {
+    what: 'fallocate(2) fails with EOPNOTSUPP, and posix_fallocate(3) writes zeros instead; SEEK_HOLE finds the end of the file alone; copy_file_range(2) goes through the page cache; O_TMPFILE fails with EOPNOTSUPP.',
+    why: 'The package has no callbacks for them, and libfuse 2.9 none for the latter three.',
+  },
   threads: {
     what: 'Each moment in which more than ten requests wait at once, six of them of read-ahead and the like, leaves some threads behind: about 1 KiB for each, and every later request takes a little longer.',
     why: 'libfuse 2.9 ends threads when more than ten are idle, and the package never lets go of one that has ended.',
