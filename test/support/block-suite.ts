@@ -1,13 +1,16 @@
 /** What every block store does, whether it is memory, behind the net, or several servers: one suite for all. */
 import test, { type ExecutionContext } from 'ava';
+import { dataRuns } from '../../src/blocks/block-map.ts';
 import {
+  type BlockExtent,
   type BlockStore,
+  type DatasetView,
   StaleGenerationError,
   UnconfirmedTruncationError,
 } from '../../src/blocks/store.ts';
 import { compareTime } from '../../src/clock.ts';
 import { FsError } from '../../src/errno.ts';
-import type { InodeId } from '../../src/ids.ts';
+import type { BlockIndex, InodeId } from '../../src/ids.ts';
 import type { Dataset } from '../../src/layout.ts';
 import type { Stat } from '../../src/stat.ts';
 import type { MaybePromise } from '../../src/task.ts';
@@ -37,6 +40,36 @@ export interface OpenStore {
 }
 
 export type OpenSuiteStore = (options: SuiteOptions) => MaybePromise<OpenStore>;
+
+const ONE_PAGE = Buffer.alloc(4096, 1);
+
+function extentOf(block: number, offset: number, length: number): BlockExtent {
+  return { block: block as BlockIndex, offset, length };
+}
+
+/** Where the store says that data is, among the first blocks. */
+async function runsOf(store: BlockStore, view: DatasetView, count = 64): Promise<number[][]> {
+  const first = 1 as BlockIndex;
+  const map = await store.map(view, first, count);
+  const { blockSizeBytes } = view.layout;
+  return [...dataRuns(map, first, { blockSizeBytes })].map(({ start, end }) => [start, end]);
+}
+
+/** Writes datasets of large blocks, and then of small ones, until none fits on any server. */
+async function fill(store: BlockStore): Promise<void> {
+  for (const [inode, blockSizeBytes] of [
+    [98, 65_536],
+    [99, 4096],
+  ] as const) {
+    const view = viewOf(datasetOf(inode, { blockSizeBytes }));
+    const bytes = Buffer.alloc(blockSizeBytes, 1);
+    for (let block = 1, refused = 0; refused < 16; block++) {
+      const code = await codeOf(() => writeBytes(store, view, { block, bytes }));
+      refused = code === undefined ? 0 : refused + 1;
+      if (code !== undefined && code !== 'ENOSPC') throw code as Error;
+    }
+  }
+}
 
 type Case = (
   t: ExecutionContext,
@@ -277,6 +310,176 @@ const CASES: Record<string, Case> = {
     t.deepEqual(await store.truncate(file, conditional), repeated);
   },
 
+  'a hole is what was never written or was punched, page by page': async (t, open) => {
+    const store = await open();
+    const view = viewOf(datasetOf(1, { blockSizeBytes: 65_536 }));
+    t.is(await writeBytes(store, view, { offset: 20_000, bytes: Buffer.alloc(1000, 1) }), 4616);
+    for (const block of [2, 3, 5]) {
+      await writeBytes(store, view, { block, bytes: Buffer.alloc(65_536, block) });
+    }
+    const runs = (): Promise<number[][]> => runsOf(store, view);
+    t.deepEqual(await runs(), [
+      [16_384, 21_000],
+      [65_536, 3 * 65_536],
+      [4 * 65_536, 5 * 65_536],
+    ]);
+    const range = { offset: 65_536 + 4096, length: 65_536 };
+    t.deepEqual(await store.punch(view, range, 'freed'), { storedDelta: -65_536 });
+    t.deepEqual(await store.punch(view, range, 'freed'), { storedDelta: 0 });
+    t.deepEqual(await runs(), [
+      [16_384, 21_000],
+      [65_536, 65_536 + 4096],
+      [2 * 65_536 + 4096, 3 * 65_536],
+      [4 * 65_536, 5 * 65_536],
+    ]);
+    t.deepEqual(
+      await readBytes(store, view, { block: 3, offset: 4090, length: 12 }),
+      Buffer.concat([Buffer.alloc(6), Buffer.alloc(6, 3)]),
+    );
+    const all = { offset: 0, length: Number.MAX_SAFE_INTEGER };
+    t.deepEqual(await store.punch(view, all, 'freed'), { storedDelta: -(65_536 * 2 + 4616) });
+    t.deepEqual(await runs(), []);
+    t.is((await store.usage()).usedBytes, 0);
+  },
+
+  'where data is can be asked in a file of 2^53 - 1 bytes, and among very many blocks': async (
+    t,
+    open,
+  ) => {
+    const store = await open();
+    const view = viewOf(datasetOf(1, { blockSizeBytes: 4096 }));
+    const far = (2 ** 41 - 1) as BlockIndex;
+    t.like(await store.map(view, 1 as BlockIndex, 100), { next: undefined, mayBeLost: false });
+    await writeBytes(store, view, { block: far, bytes: Buffer.from('far') });
+    t.is((await store.map(view, 1 as BlockIndex, 100)).next, far);
+    for (let block = 1; block <= 70; block++) {
+      await writeBytes(store, view, { block, bytes: ONE_PAGE });
+    }
+    t.deepEqual(await runsOf(store, view, 1000), [[0, 70 * 4096]]);
+    t.is((await store.map(view, 71 as BlockIndex, 1)).next, far);
+  },
+
+  'what is reserved counts as stored, reads as zeros, and is there when the store is full': async (
+    t,
+    open,
+  ) => {
+    const store = await open({ capacityBytes: MIB });
+    const view = viewOf(datasetOf(1, { blockSizeBytes: 65_536 }));
+    await writeBytes(store, view, { block: 2, bytes: Buffer.alloc(10_000, 7) });
+    const extents = [1, 2, 3, 4].map((block) => extentOf(block, 4096, 61_440));
+    const reserved = await store.reserve(view, extents);
+    // Of block 2, what is not data up to a page's end.
+    t.is(reserved.storedDelta, 4 * 61_440 - (10_000 - 4096));
+    t.is((await store.reserve(view, extents)).added.length, 0);
+    t.deepEqual(await runsOf(store, view), [[65_536, 65_536 + 10_000]]);
+    t.deepEqual(await readBytes(store, view, { block: 3, offset: 4096 }), Buffer.alloc(16));
+    await fill(store);
+    for (const block of [4, 2, 3, 1]) {
+      const bytes = Buffer.alloc(61_440, block);
+      await writeBytes(store, view, { block, offset: 4096, bytes });
+      t.true((await readBytes(store, view, { block, offset: 4096, length: 61_440 })).equals(bytes));
+    }
+    const more = extentOf(9, 0, 65_536);
+    t.is(await codeOf(() => store.reserve(view, [more])), 'ENOSPC');
+  },
+
+  'a reservation that does not fit leaves nothing, and one can be taken back': async (t, open) => {
+    const store = await open({ capacityBytes: MIB });
+    const view = viewOf(datasetOf(1, { blockSizeBytes: 65_536 }));
+    await writeBytes(store, view, { block: 1, bytes: Buffer.alloc(10, 7) });
+    const before = await store.usage();
+    const most = Array.from({ length: 200 }, (_, index) => extentOf(index + 1, 0, 65_536));
+    t.is(await codeOf(() => store.reserve(view, most)), 'ENOSPC');
+    t.deepEqual((await store.usage()).usedBytes, before.usedBytes);
+    const { storedDelta, added } = await store.reserve(view, most.slice(0, 3));
+    t.is(storedDelta, 3 * 65_536 - 10);
+    t.deepEqual(await store.unreserve(view, added), { storedDelta: -storedDelta });
+    t.is((await store.usage()).usedBytes, before.usedBytes);
+    t.deepEqual(await readBytes(store, view, { length: 10 }), Buffer.alloc(10, 7));
+  },
+
+  'a range that is zeroed with its room reserved can be written when the store is full': async (
+    t,
+    open,
+  ) => {
+    const store = await open({ capacityBytes: MIB });
+    const view = viewOf(datasetOf(1, { blockSizeBytes: 65_536 }));
+    for (const block of [1, 2, 3]) {
+      await writeBytes(store, view, { block, bytes: Buffer.alloc(65_536, block) });
+    }
+    const range = { offset: 100, length: 3 * 65_536 - 100 };
+    t.deepEqual(await store.punch(view, range, 'reserved'), { storedDelta: 0 });
+    t.deepEqual(await runsOf(store, view), [[0, 100]]);
+    await fill(store);
+    for (const block of [1, 2, 3]) {
+      await writeBytes(store, view, { block, offset: 100, bytes: Buffer.alloc(65_436, 9) });
+    }
+    t.deepEqual(await readBytes(store, view, { block: 3, length: 100 }), Buffer.alloc(100));
+  },
+
+  'a block is copied with its holes, or not at all where the two are apart': async (t, open) => {
+    const store = await open();
+    const shape = { blockSizeBytes: 65_536 };
+    const [one, two] = [viewOf(datasetOf(1, shape)), viewOf(datasetOf(2, shape))];
+    let copies = 0;
+    for (let block = 1; block <= 16; block++) {
+      await writeBytes(store, one, { block, bytes: Buffer.alloc(100, block) });
+      await writeBytes(store, one, { block, offset: 32_768, bytes: Buffer.alloc(4096, block) });
+      await writeBytes(store, two, { block, bytes: Buffer.alloc(65_536, 99) });
+      const place = { block: block as BlockIndex, offset: 0 };
+      const copied = await store.copyBlock(
+        { view: one, ...place },
+        { view: two, ...place },
+        65_536,
+      );
+      const bytes = await readBytes(store, two, { block, length: 65_536 });
+      if (copied === undefined) {
+        t.true(bytes.equals(Buffer.alloc(65_536, 99)));
+        continue;
+      }
+      copies++;
+      t.is(copied.storedDelta, 4096 + 4096 - 65_536);
+      t.true(bytes.equals(await readBytes(store, one, { block, length: 65_536 })));
+    }
+    const shifted = { view: one, block: 1 as BlockIndex, offset: 40_000 };
+    const own = { view: one, block: 1 as BlockIndex, offset: 50 };
+    t.not(await store.copyBlock(own, shifted, 50), undefined);
+    t.deepEqual(
+      await readBytes(store, one, { offset: 39_999, length: 52 }),
+      Buffer.concat([Buffer.alloc(1), Buffer.alloc(50, 1), Buffer.alloc(1)]),
+    );
+    t.true(copies <= 16);
+  },
+
+  'operations on ranges obey truncations as reads and writes do': async (t, open) => {
+    const store = await open();
+    const file = datasetOf(1, { blockSizeBytes: 4096 });
+    const view = viewOf(file);
+    for (let block = 1; block <= 6; block++) {
+      await writeBytes(store, view, { block, bytes: ONE_PAGE });
+    }
+    const newer = { ...view, generation: 1, truncatedBytes: 4096 + 100 };
+    await store.discard(newer);
+    const place = { view, block: 1 as BlockIndex, offset: 0 };
+    for (const run of [
+      () => store.punch(view, { offset: 0, length: 10 }, 'freed'),
+      () => store.map(view, 1 as BlockIndex, 10),
+      () =>
+        store.reserve(
+          view,
+          [1, 2, 3].map((block) => extentOf(block, 0, 4096)),
+        ),
+      () => store.unreserve(view, [extentOf(1, 0, 4096)]),
+      () => store.copyBlock(place, { ...place, block: 1 as BlockIndex, offset: 2048 }, 100),
+    ]) {
+      t.true((await failureOf(run)) instanceof StaleGenerationError, run.toString());
+    }
+    t.deepEqual(await runsOf(store, newer), [[0, 4096 + 100]]);
+    await store.reserve(newer, [extentOf(1, 0, 4096), extentOf(5, 0, 4096)]);
+    const cut = { ...newer, generation: 2, truncatedBytes: 4096 };
+    t.deepEqual(await store.discard(cut), { storedDelta: -100 - 4096 });
+  },
+
   'free removes block 0 and all blocks from every server': async (t, open) => {
     const store = await open();
     for (const inode of [1, 2, 3, 4, 5]) {
@@ -301,6 +504,14 @@ const CASES: Record<string, Case> = {
     t.is(await codeOf(() => readBytes(store, viewOf(old))), 'EIO');
     t.is(await codeOf(() => store.readInner(old)), 'EIO');
     t.is(await codeOf(() => store.noteWrite(old, { endBytes: 1, storedDelta: 1 })), 'EIO');
+    t.true((await store.map(viewOf(old), 1 as BlockIndex, 4)).mayBeLost);
+    t.false((await store.map(viewOf(young), 1 as BlockIndex, 4)).mayBeLost);
+    const whole = [extentOf(1, 0, 4096)];
+    t.is(await codeOf(() => store.reserve(viewOf(old), whole)), 'EIO');
+    t.deepEqual(await store.punch(viewOf(old), { offset: 0, length: 4096 }, 'freed'), {
+      storedDelta: 0,
+    });
+    t.is(await codeOf(() => readBytes(store, viewOf(old))), 'EIO');
     const part = Buffer.from('part');
     t.is(await codeOf(() => writeBytes(store, viewOf(old), { bytes: part })), 'EIO');
     t.deepEqual(await readBytes(store, viewOf(young)), Buffer.alloc(16));
