@@ -244,3 +244,54 @@ test('a stat of a file that is being written asks block 0’s server, too', asyn
   t.deepEqual(trips, ['meta 0: inode', `blocks ${home}: readInners`]);
   await runTask(vfs.release(handle));
 });
+
+test('ranges are reserved, punched and sought in one request to each server, and a copy within servers moves no data', async (t) => {
+  const { vfs, meta, tripsOf } = await start(t, 1);
+  const servers = BLOCK_LIST.length;
+  const source = await createFile(vfs, ROOT_INODE, 'source');
+  const length = 4 * BLOCK_BYTES;
+  for (let block = 0; block < 4; block++) {
+    await write(vfs, source.handle, { offset: block * BLOCK_BYTES, length: BLOCK_BYTES });
+  }
+  const sourceHome = homeOf(await meta.inode(source.inode), servers);
+  // One whose blocks lie on the servers of the source's, and one whose blocks do not.
+  const targets = new Map<boolean, Opened & { inode: InodeId }>();
+  for (let index = 0; targets.size < 2; index++) {
+    const target = await createFile(vfs, ROOT_INODE, `target-${index}`);
+    await write(vfs, target.handle, { offset: 0, length: 1 });
+    targets.set(homeOf(await meta.inode(target.inode), servers) === sourceHome, target);
+  }
+  const change = {
+    range: { offset: 0, length },
+    ...{ keepsSize: false, dropPrivilegeBits: false },
+  };
+  const counted = async (action: () => unknown): Promise<Record<string, number>> => {
+    const counts: Record<string, number> = {};
+    for (const trip of await tripsOf(action)) {
+      const name = trip.replace(/^.*: /, '');
+      counts[name] = (counts[name] ?? 0) + 1;
+    }
+    return counts;
+  };
+  for (const [isTogether, target] of targets) {
+    t.like(await counted(() => runTask(vfs.ranges.allocate(target.handle, change))), {
+      ...{ reserve: servers, usage: servers, writeBlock: undefined },
+    });
+    const sought = await counted(() => runTask(vfs.ranges.seekHole(source.handle, 0)));
+    t.deepEqual(sought, { map: servers, readInners: sought['readInners'] ?? 0 });
+    const copied = await counted(async () => {
+      const from = { handle: source.handle, offset: 0 };
+      const to = { handle: target.handle, offset: 0 };
+      const asked = { length, dropPrivilegeBits: false };
+      t.is(await runTask(vfs.ranges.copy(from, to, asked)), length);
+    });
+    const through = isTogether ? undefined : 4;
+    t.like(copied, { map: servers, readBlock: through, writeBlock: through });
+    t.is(copied['copyBlock'], isTogether ? 4 : undefined);
+    const back = await runTask(vfs.read(target.handle, { offset: BLOCK_BYTES - 2, length: 4 }));
+    t.deepEqual(Buffer.concat(back.slices), Buffer.alloc(4, 7));
+    back.release?.();
+    const punched = await counted(() => runTask(vfs.ranges.punch(target.handle, change)));
+    t.like(punched, { punch: servers, noteWrite: 1, writeBlock: undefined });
+  }
+});
