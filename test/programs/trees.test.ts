@@ -2,6 +2,7 @@ import type { ExecutionContext } from 'ava';
 import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { mountTest } from '../support/mount.ts';
+import type { Mount } from '../support/mount.ts';
 import { makeTree } from '../support/make-tree.ts';
 import { sh } from '../support/run.ts';
 import { differences, readTree } from '../support/tree.ts';
@@ -13,17 +14,18 @@ const MODULES = fileURLToPath(new URL('../../../node_modules/', import.meta.url)
 const SHOWN_DIFFERENCES = 20;
 
 /** A tree of this machine; one without much documentation and without headers has at least our dependencies. */
-function realTrees(): string[] {
+function realTrees(mount: Mount): string[] {
+  // Every file is many round trips to servers.
+  if (mount.engine === 'detached') return modulePackages(['eslint', '.bin']);
   const large = ['/usr/share/doc', '/usr/include']
     .filter((path) => existsSync(path))
     .find((path) => readdirSync(path, { recursive: true }).length >= ENOUGH_ENTRIES);
-  return large === undefined ? modulePackages() : [large];
+  if (large !== undefined) return [large];
+  return modulePackages(['typescript', '@types', '@typescript-eslint', 'eslint', 'ava', '.bin']);
 }
 
-function modulePackages(): string[] {
-  return ['typescript', '@types', '@typescript-eslint', 'eslint', 'ava', '.bin']
-    .map((name) => MODULES + name)
-    .filter((path) => existsSync(path));
+function modulePackages(names: readonly string[]): string[] {
+  return names.map((name) => MODULES + name).filter((path) => existsSync(path));
 }
 
 function sameTree(t: ExecutionContext, source: string, copy: string): number {
@@ -37,7 +39,7 @@ mountTest(
   'a real tree copied in by cp -a and out by tar equals its source in every attribute',
   async (t, mount) => {
     let entries = 0;
-    for (const [index, source] of realTrees().entries()) {
+    for (const [index, source] of realTrees(mount).entries()) {
       // A first plain copy cuts hard links to files outside of the tree, whose counts could not be equal.
       const plain = `${mount.scratch}/plain-${index}`;
       await sh('cp -a -- "$FROM" "$TO"', { ...LONG, env: { FROM: source, TO: plain } });
@@ -56,7 +58,7 @@ mountTest(
         env: { A: plain, B: back },
       });
     }
-    t.true(entries >= 1_000, `${entries} entries`);
+    t.true(entries >= (mount.engine === 'detached' ? 400 : 1_000), `${entries} entries`);
     t.log(`${entries} entries`);
     await sh('rm -r tree-*', { ...LONG, cwd: mount.path });
     t.deepEqual(readdirSync(mount.path), []);
