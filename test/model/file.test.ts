@@ -6,7 +6,7 @@ import type { ExecutionContext } from 'ava';
 import { mountTest } from '../support/mount.ts';
 import { FileUnderTest } from './file.ts';
 
-const DEFAULT_OPERATIONS = 1_500;
+const DEFAULT_OPERATIONS = 800;
 const operations = Number(process.env['IMSSFS_MODEL_OPERATIONS'] ?? DEFAULT_OPERATIONS);
 const seed = Number(process.env['IMSSFS_TEST_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
 
