@@ -88,19 +88,25 @@ export class ClientLocks implements LockStore {
     const wait = demand.waits ? ++this.#lastWait : undefined;
     let before: Segments = owned.segments;
     let isOver = false;
+    let asked: Promise<LockAnswer> | undefined;
     const cancel = (): Promise<void> => {
       if (isOver) return owned.undoing ?? Promise.resolve();
       isOver = true;
       return this.#undo(owned, async () => {
-        if (wait !== undefined && (await this.#server.cancel(wait))) return;
-        await this.#restore(owned, lock, before);
+        if (!(await this.#isCancelled(wait, asked))) await this.#restore(owned, lock, before);
+        // As in Linux, an flock(2) that waited to be converted is gone.
+        else if (owner.kind === 'flock') owned.segments = [];
       });
+    };
+    const ask = (): Promise<LockAnswer> => {
+      asked = Promise.resolve(this.#server.lock({ inode, owner, lock, wait }));
+      return asked;
     };
     const granted = this.#running(owned, async () => {
       before = owned.segments;
       try {
         requireKept(owned);
-        await this.#untilGranted({ inode, owner, lock, wait }, () => isOver);
+        await this.#untilGranted(ask, () => isOver);
       } catch (error) {
         // As in Linux, an flock(2) that could not be converted is gone.
         if (owner.kind === 'flock' && isErrno(error, ['EAGAIN'])) owned.segments = [];
@@ -115,16 +121,34 @@ export class ClientLocks implements LockStore {
     return { granted, cancel };
   }
 
-  async #untilGranted(request: LockRequest, isOver: () => boolean): Promise<void> {
+  async #untilGranted(ask: () => Promise<LockAnswer>, isOver: () => boolean): Promise<void> {
     // Not begun at all if it was cancelled while an earlier one was being undone.
     for (let answer: LockAnswer = 'waiting'; answer !== 'granted';) {
       if (answer === 'blocked') throw new FsError('EAGAIN');
       if (answer === 'deadlock') throw new FsError('EDEADLK');
       if (answer === 'cancelled') throw new FsError('EINTR', 'the wait was ended at the server');
       if (isOver()) throw new FsError('EINTR');
-      answer = await this.#server.lock(request);
+      answer = await ask();
     }
     if (isOver()) throw new FsError('EINTR');
+  }
+
+  /**
+   * Whether it is certain that nothing was granted. The request may come to the server after what cancels it, held up
+   * there or sent again over another connection: only its answer tells.
+   */
+  async #isCancelled(
+    wait: number | undefined,
+    asked: Promise<LockAnswer> | undefined,
+  ): Promise<boolean> {
+    if (asked === undefined) return true;
+    const cancel = async (): Promise<void> => {
+      if (wait !== undefined) await this.#server.cancel(wait);
+    };
+    await cancel().catch(nothing);
+    const answer = await asked.catch(nothing);
+    if (answer === 'waiting') await cancel();
+    return answer === 'cancelled' || answer === 'blocked' || answer === 'deadlock';
   }
 
   /** Further requests of the owner wait for `undo`. If it fails, the next connection tells the server what is true. */
@@ -177,7 +201,7 @@ export class ClientLocks implements LockStore {
   /** Others were given this lock while the server did not know of it: whoever had it hears so at the next request. */
   lose({ inode, owner, lock }: OwnedLock): void {
     const owned = this.#find(inode, owner);
-    if (owned === undefined) return;
+    if (owned === undefined || within(owned.segments, lock).length === 0) return;
     owned.segments = without(owned.segments, lock);
     owned.isLost = true;
   }

@@ -27,6 +27,8 @@ class Client {
   server: ServedLocks;
   /** Answers to requests for locks wait for it. */
   gate: Promise<void> | undefined;
+  /** Requests for locks come to the server after it. */
+  delay: Promise<void> | undefined;
   fails = false;
   readonly locks: ClientLocks;
 
@@ -36,6 +38,7 @@ class Client {
     this.locks = new ClientLocks({
       lock: async (request) => {
         if (this.fails) throw new Error('away');
+        await this.delay;
         const answer = await this.server.lock(id, request);
         await this.gate;
         return answer;
@@ -124,6 +127,53 @@ test('a wait that is cancelled leaves nothing, also where the grant is on its wa
   await t.throwsAsync(late.granted, { code: 'EINTR' });
   t.deepEqual(server.counts(), { locks: 0, waits: 0 });
   t.false(there.locks.holds(INODE, TWO));
+});
+
+test('a request that comes to the server after what cancels it leaves nothing', async (t) => {
+  for (const waits of [true, false]) {
+    const { server, here, there } = pair();
+    let open = (): void => undefined;
+    here.delay = new Promise((resolve) => (open = resolve));
+    const attempt = here.locks.lock(INODE, ONE, { lock: lockOf('write'), waits });
+    await manyTurns();
+    const cancelled = attempt.cancel();
+    await manyTurns();
+    const next = here.take(ONE, lockOf('read', 3, 4));
+    open();
+    await cancelled;
+    await t.throwsAsync(attempt.granted, { code: 'EINTR' });
+    await next;
+    t.deepEqual(server.counts(), { locks: 1, waits: 0 }, `waits: ${waits}`);
+    await t.notThrowsAsync(there.take(TWO, lockOf('write', 5)));
+  }
+});
+
+test('an flock that waited to be converted, and was interrupted, is gone', async (t) => {
+  const { server, here, there } = pair();
+  const one: LockOwner = { ...ONE, kind: 'flock' };
+  const two: LockOwner = { ...TWO, kind: 'flock' };
+  await here.take(one, lockOf('read'));
+  await there.take(two, lockOf('read'));
+  const upgrade = here.locks.lock(INODE, one, { lock: lockOf('write'), waits: true });
+  await manyTurns();
+  await upgrade.cancel();
+  t.deepEqual(here.locks.all(), []);
+  t.deepEqual(server.counts(), { locks: 1, waits: 0 });
+  await there.take(two, lockOf('write'));
+  here.connect(server);
+  await t.throwsAsync(here.take(one, lockOf('read')), { code: 'EAGAIN' });
+});
+
+test('a lock that was given back while the server was told of it anew is not lost', async (t) => {
+  const { server, here } = pair();
+  await here.take(ONE, lockOf('write', 0, 9));
+  await here.take(ONE, lockOf('write', 20, 29));
+  const [first] = here.locks.all();
+  if (first === undefined) throw new Error('there is a lock');
+  await here.locks.unlock(INODE, ONE, first.lock);
+  here.locks.lose(first);
+  await t.notThrowsAsync(here.take(ONE, lockOf('read', 0, 9)));
+  t.is(server.counts().locks, 2);
 });
 
 test('a cancelled conversion leaves what was locked before, and holds the owner’s next request up', async (t) => {
