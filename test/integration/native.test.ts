@@ -19,8 +19,10 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { NativeLimitName } from '../../src/fs/native/limits.ts';
+import { withCluster } from '../support/cluster.ts';
 import { assertRefused, commandTest, daemonOf } from '../support/command.ts';
 import { whyNoFuseNative } from '../support/fuse-native.ts';
+import { Locker } from '../support/locker.ts';
 import { engines, mountTest } from '../support/mount.ts';
 import type { MountBody } from '../support/mount.ts';
 import { mountOptionsOf } from '../support/processes.ts';
@@ -204,4 +206,22 @@ commandTest(
     t.pass();
   },
   { once: true },
+);
+
+nativeTest(
+  'locks of one mount are not those of another of the same file system',
+  async (t) => {
+    const mountArgs = ['--engine', 'fuse-native'];
+    await withCluster(t, { meta: 1, blocks: 1, mounts: 2, mountArgs }, async (cluster) => {
+      await Locker.with(3, async (here, beside, there) => {
+        for (const [index, locker] of [here, beside, there].entries()) {
+          await locker?.do(`open ${cluster.at(index < 2 ? 0 : 1, 'f')}`);
+        }
+        t.is(await here?.do('flock 3 EX'), 'ok');
+        t.is(await beside?.do('flock 3 EX NB'), 'EAGAIN');
+        t.is(await there?.do('flock 3 EX NB'), 'ok');
+      });
+    });
+  },
+  { limit: 'locks' },
 );
