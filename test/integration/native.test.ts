@@ -213,13 +213,13 @@ nativeTest(
   async (t) => {
     const mountArgs = ['--engine', 'fuse-native'];
     await withCluster(t, { meta: 1, blocks: 1, mounts: 2, mountArgs }, async (cluster) => {
-      await Locker.with(3, async (here, beside, there) => {
+      await Locker.with(3, async (here: Locker, beside: Locker, there: Locker) => {
         for (const [index, locker] of [here, beside, there].entries()) {
-          await locker?.do(`open ${cluster.at(index < 2 ? 0 : 1, 'f')}`);
+          await locker.do(`open ${cluster.at(index < 2 ? 0 : 1, 'f')}`);
         }
-        t.is(await here?.do('flock 3 EX'), 'ok');
-        t.is(await beside?.do('flock 3 EX NB'), 'EAGAIN');
-        t.is(await there?.do('flock 3 EX NB'), 'ok');
+        t.is(await here.do('flock 3 EX'), 'ok');
+        t.is(await beside.do('flock 3 EX NB'), 'EAGAIN');
+        t.is(await there.do('flock 3 EX NB'), 'ok');
       });
     });
   },

@@ -52,11 +52,11 @@ async function interruptAll(
     );
     await whileStopped(server, async () => {
       const ends = jobs.map(async ({ what, orders }, index) => {
-        const worker = workers[index];
-        const answers = Promise.all(orders.map((order) => worker?.do(order)));
+        const worker = workers[index] as Locker;
+        const answers = Promise.all(orders.map((order) => worker.do(order)));
         if (!(await isPending(answers, 1000))) return;
         waited.add(what);
-        worker?.signal('SIGINT');
+        worker.signal('SIGINT');
         t.false(await isPending(answers, SOON_MS), `${what} ends soon`);
         t.is((await answers).at(-1), 'gone', what);
       });
@@ -132,14 +132,14 @@ clusterTest(
 
 /** A signal that the program handles ends what hangs, too, and the program goes on. */
 async function handledSignal(t: ExecutionContext, cluster: Cluster): Promise<void> {
-  await Locker.with(1, async (worker) => {
+  await Locker.with(1, async (worker: Locker) => {
     await whileStopped(cluster.metaServers[0], async () => {
-      const answer = worker?.do(`stat ${cluster.at(0, 'f0')}`) ?? Promise.resolve('');
+      const answer = worker.do(`stat ${cluster.at(0, 'f0')}`);
       t.true(await isPending(answer));
-      worker?.interrupt();
+      worker.interrupt();
       t.false(await isPending(answer, SOON_MS));
       t.is(await answer, 'EINTR');
     });
-    t.is(await worker?.do(`stat ${cluster.at(0, 'f0')}`), '5');
+    t.is(await worker.do(`stat ${cluster.at(0, 'f0')}`), '5');
   });
 }
