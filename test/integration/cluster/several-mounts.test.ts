@@ -21,6 +21,8 @@ import {
   writeSync,
 } from 'node:fs';
 import { type Cluster, withCluster } from '../../support/cluster.ts';
+import { withFile } from '../../support/files.ts';
+import * as libc from '../../support/libc.ts';
 import { skipsMounts } from '../../support/mount.ts';
 import { runOk } from '../../support/run.ts';
 
@@ -53,6 +55,8 @@ for (let i = 0; i < Number(count); i++) {
   }
 }
 `;
+
+const RANGE_BYTES = 3 * 1024 * 1024;
 
 function node(script: string, ...args: string[]): Promise<{ stdout: string }> {
   return runOk(process.execPath, ['-e', script, ...args], { timeoutMs: 120_000 });
@@ -192,3 +196,56 @@ async function freeAgain(t: { pass(): void }, cluster: Cluster): Promise<void> {
   }
   throw new Error('the space of a removed file is not free after 10 s');
 }
+
+clusterTest(
+  'holes, zeroed ranges and copies by one mount are seen by another that had the pages',
+  async (t) => {
+    await withCluster(t, SHAPE, (cluster) => {
+      const here = cluster.at(0, 'file');
+      const there = cluster.at(1, 'file');
+      const expected = Buffer.alloc(RANGE_BYTES, 7);
+      writeFileSync(here, expected);
+      const agree = (what: string): void => {
+        t.true(readFileSync(there).equals(expected), what);
+        t.is(statSync(there).blocks, statSync(here).blocks, what);
+      };
+      agree('before');
+      const changes: Record<string, (fd: number) => void> = {
+        'a hole': (fd) => {
+          const range = { offset: 5000, length: 2_000_000 };
+          libc.fallocate(fd, libc.FALLOC_FL_PUNCH_HOLE_KEEP_SIZE, range);
+          expected.fill(0, 5000, 2_005_000);
+        },
+        'a zeroed range': (fd) => {
+          libc.fallocate(fd, libc.FALLOC_FL_ZERO_RANGE, { offset: 100, length: 50 });
+          expected.fill(0, 100, 150);
+        },
+        'a copy': (fd) => {
+          const length = 500_000;
+          t.is(
+            libc.copyFileRange({ fd, offset: 2_500_000 }, { fd, offset: 100_000 }, length),
+            length,
+          );
+          expected.copy(expected, 100_000, 2_500_000, 3_000_000);
+        },
+      };
+      for (const [what, change] of Object.entries(changes)) {
+        withFile(here, 'r+', change);
+        agree(what);
+      }
+      withFile(here, 'r+', (fd) => {
+        libc.fallocate(fd, 0, { offset: 0, length: RANGE_BYTES + 10 });
+      });
+      t.is(statSync(there).size, RANGE_BYTES + 10);
+      const name = cluster.at(0, 'named');
+      withFile(cluster.at(0), libc.O_TMPFILE | 2, (fd) => {
+        writeSync(fd, 'from nowhere');
+        libc.linkOpenFile(fd, name);
+      });
+      t.is(readFileSync(cluster.at(1, 'named'), 'utf8'), 'from nowhere');
+      rmSync(cluster.at(1, 'named'));
+      t.false(existsSync(name));
+      return Promise.resolve();
+    });
+  },
+);
