@@ -3,7 +3,7 @@ import type { MountOptions } from '../support/mount.ts';
 import type { RunOptions } from '../support/run.ts';
 
 /** For one program. */
-export const LONG = { timeoutMs: 240_000 } as const satisfies RunOptions;
+export const LONG = { timeoutMs: 400_000 } as const satisfies RunOptions;
 
 /** For a test that runs such programs. */
-export const WHOLE_TEST = { timeoutMs: 280_000 } as const satisfies MountOptions;
+export const WHOLE_TEST = { timeoutMs: 440_000 } as const satisfies MountOptions;
