@@ -198,6 +198,14 @@ export class ClientLocks implements LockStore {
     );
   }
 
+  /**
+   * The session has ended. Others may have had any of the locks meanwhile and given it back, and have changed what is
+   * under it: none is taken again as if nothing had happened.
+   */
+  loseAll(): void {
+    for (const lock of this.all()) this.lose(lock);
+  }
+
   /** Others were given this lock while the server did not know of it: whoever had it hears so at the next request. */
   lose({ inode, owner, lock }: OwnedLock): void {
     const owned = this.#find(inode, owner);

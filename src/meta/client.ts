@@ -86,13 +86,13 @@ export class RemoteMetaStore implements MetaServerStore {
   /** Begins the session, or goes on with it. Where the server has given the client up, what was open is reopened. */
   async #enter(call: Call): Promise<void> {
     const { value } = await call(Op.OPEN_SESSION, undefined);
-    const { session } = value;
-    if (this.#session === undefined) {
-      this.#session = session;
-      return;
+    const { session, isNew } = value;
+    if (this.#session !== undefined && this.#session !== session) {
+      await this.#reopen(call, session);
+      this.locks.loseAll();
     }
-    if (this.#session !== session) await this.#reopen(call, session);
-    await this.#syncLocks(call, session);
+    // A server that knows the session from before its restart waits to hear of locks, also if we never heard of it.
+    if (this.#session !== undefined || !isNew) await this.#syncLocks(call, session);
     this.#session = session;
   }
 

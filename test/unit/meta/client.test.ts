@@ -18,6 +18,8 @@ class FakePeer {
   readonly store: RemoteMetaStore;
   state: 'ready' | 'away' = 'away';
   session = 5;
+  /** What the server says of the session. */
+  isNew = true;
   /** The sessions that are refused. */
   readonly lapsed = new Set<number>();
   /** Inodes that are gone when they are to be opened again. */
@@ -54,11 +56,13 @@ class FakePeer {
   }
 
   #answer(name: string, request: unknown): unknown {
-    if (name === 'openSession') return { session: this.session, isNew: true };
+    if (name === 'openSession') return { session: this.session, isNew: this.isNew };
     const { session, request: args } = request as InSession<unknown>;
     if (this.lapsed.has(session)) throw new SessionExpiredError(`session ${session}`);
     if (name === 'reopen')
       return (args as [number, number][]).map(([inode]) => !this.gone.has(inode));
+    if (name === 'syncLocks') return (args as unknown[]).map(() => true);
+    if (name === 'lock') return 'granted';
     if (name === 'inode') throw new FsError('ESTALE');
     return name === 'create' ? { inode: 7 as InodeId, nlink: 1 } : { inode: 7, nlink: 0 };
   }
@@ -110,6 +114,35 @@ test('a request that may have been run before its session ended fails with EIO, 
   peer.before = reconnect;
   await t.notThrowsAsync(async () => peer.store.closeInode(7 as InodeId, 'none'));
   t.deepEqual(peer.names().slice(-3), ['openSession', 'syncLocks', 'close']);
+});
+
+test('locks are told anew in the same session, and lost with it: others may have had them meanwhile', async (t) => {
+  const peer = new FakePeer();
+  const inode = 7 as InodeId;
+  const owner = { kind: 'posix', low: 1, high: 0 } as const;
+  const lock = { start: 0, end: 9, type: 'write', process: { pid: 1, place: 1 } } as const;
+  const take = (): Promise<void> =>
+    peer.store.locks.lock(inode, owner, { lock, waits: false }).granted;
+  await take();
+  await peer.connect();
+  t.deepEqual(peer.sent.at(-1), {
+    name: 'syncLocks',
+    request: { session: 5, request: [{ inode, owner, lock }] },
+  });
+  await t.notThrowsAsync(take());
+  peer.lapse();
+  await peer.connect();
+  t.deepEqual(peer.sent.at(-1), { name: 'syncLocks', request: { session: 6, request: [] } });
+  await t.throwsAsync(take(), { code: 'EIO' });
+  await peer.store.locks.unlock(inode, owner, lock);
+  await t.notThrowsAsync(take());
+});
+
+test('a server that knows the client from a session that it never heard of is told that it has no locks', async (t) => {
+  const peer = new FakePeer();
+  peer.isNew = false;
+  await peer.connect();
+  t.deepEqual(peer.sent.at(-1), { name: 'syncLocks', request: { session: 5, request: [] } });
 });
 
 test('what is closed or reaped is not opened again', async (t) => {
