@@ -22,6 +22,7 @@ const PACKAGES = {
   python3: 'python3',
   rsync: 'rsync',
   sqlite3: 'sqlite3',
+  'stress-ng': 'stress-ng',
   tar: 'tar',
   unzip: 'unzip',
   'util-linux': 'setpriv',
