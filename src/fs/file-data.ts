@@ -20,6 +20,7 @@ import { type AtimePolicy, atimeIsDue, mergeStat } from './attributes.ts';
 import type { Background } from './background.ts';
 import { attributesIn, reportOf, viewOf } from './data-views.ts';
 import { HandleTable, levelOf, type OpenFile } from './handles.ts';
+import { attributesIn, reportOf, viewOf } from './known-data.ts';
 import { Notes } from './notes.ts';
 import { PageVersions } from './page-versions.ts';
 import { readRange } from './reader.ts';

@@ -47,10 +47,8 @@ import type {
   SetAttributes,
   UseCounts,
 } from './types.ts';
+import { fileSystemUsage } from './usage.ts';
 import { ExtendedAttributes } from './xattrs.ts';
-
-/** statfs(2) promises as many further inodes as there are free pages of this size. */
-const BYTES_PER_FREE_INODE = 4096;
 
 export interface VfsOptions {
   meta: MetaStore;
@@ -330,16 +328,8 @@ export class Vfs {
     if (!mayAccess(stat, caller, mask)) throw new FsError('EACCES');
   }
 
-  *statfs(): Task<FileSystemUsage> {
-    const usage = yield* wait(this.#blocks.usage());
-    const inodes = yield* wait(this.#meta.inodeCount());
-    const freeBytes = Math.max(0, usage.capacityBytes - usage.usedBytes);
-    return {
-      capacityBytes: usage.capacityBytes,
-      freeBytes,
-      inodes,
-      freeInodes: Math.floor(freeBytes / BYTES_PER_FREE_INODE),
-    };
+  statfs(): Task<FileSystemUsage> {
+    return fileSystemUsage(this.#blocks, this.#meta);
   }
 
   useCounts(): UseCounts {
