@@ -6,6 +6,7 @@ import { META_FAILURES } from '../../../src/meta/protocol.ts';
 import type { Codec } from '../../../src/net/codec.ts';
 import { ProtocolError } from '../../../src/net/errors.ts';
 import { decodeFailure } from '../../../src/net/failure.ts';
+import { OPERATION_CODES } from '../../../src/net/operation.ts';
 import { liesAbout, sampleOf } from '../../support/malformed.ts';
 import { ALL_OPERATIONS } from '../../support/operations.ts';
 
@@ -22,6 +23,14 @@ function refusedOf(codec: Codec<unknown>): number {
   }
   return refused;
 }
+
+test('the operations of all services are there, each with a code of its own', (t) => {
+  const codes = ALL_OPERATIONS.map(({ code }) => code);
+  t.is(new Set(codes).size, codes.length);
+  for (const [first, last] of Object.values(OPERATION_CODES)) {
+    t.true(codes.some((code) => code >= first && code <= last));
+  }
+});
 
 test('a reply of any operation that is not what it should be is refused as that', (t) => {
   for (const { name, reply } of ALL_OPERATIONS) t.true(refusedOf(reply) > 0, name);
