@@ -28,6 +28,7 @@ import { requireRegular } from './record-types.ts';
 import { waitToTheEnd } from './settle.ts';
 import type { Opened } from './types.ts';
 import { MAX_FILE_BYTES, writeBlocks, type Written } from './writer.ts';
+import { WritesUnderWay } from './writes-under-way.ts';
 
 /** How often a request is retried against truncations that overtake it before it fails with EIO. */
 const MAX_STALE_RETRIES = 8;
@@ -171,6 +172,7 @@ export class FileData {
       unreported: inner !== undefined && record.unborn,
       capabilityIsGone: false,
       notes: new Notes((note) => this.#sendNote(file, note)),
+      writes: new WritesUnderWay(),
       registered,
     };
     return file;
@@ -356,9 +358,8 @@ export class FileData {
   /** Returns how many bytes were stored: all, or fewer when the store is full. ENOSPC, EFBIG. */
   *write(file: OpenFile, request: WriteRequest): Task<number> {
     if (request.payload.bytes.length === 0) return 0;
-    return request.append
-      ? yield* this.#append(file, request.payload)
-      : yield* this.#store(file, request);
+    const write = request.append ? this.#append(file, request.payload) : this.#store(file, request);
+    return yield* this.#meta.shared ? file.writes.during(write) : write;
   }
 
   *#store(file: OpenFile, request: { offset: number; payload: Payload }): Task<number> {
@@ -432,7 +433,7 @@ export class FileData {
   *truncate(file: OpenFile, sizeBytes: number): Task<void> {
     if (sizeBytes > MAX_FILE_BYTES) throw new FsError('EFBIG');
     yield* file.notes.pause();
-    yield* this.#cut(file, { sizeBytes });
+    yield* file.writes.during(this.#cut(file, { sizeBytes }));
     file.unreported = true;
   }
 
@@ -480,10 +481,15 @@ export class FileData {
     else if (file.born) throw new FsError('EIO', `block 0 of inode ${file.inode} is lost`);
   }
 
-  /** Waits until block 0 has heard of all that was written here; failures are left to fsync(2) and close(2). */
-  *pauseNotes(inode: InodeId): Task<void> {
+  /**
+   * Waits until all that was written here has arrived, and block 0 has heard of it; failures are left to fsync(2) and
+   * close(2).
+   */
+  *pauseWrites(inode: InodeId): Task<void> {
     const file = this.handles.openFile(inode);
-    if (file !== undefined) yield* file.notes.pause();
+    if (file === undefined) return;
+    yield* file.writes.ended();
+    yield* file.notes.pause();
   }
 
   /**

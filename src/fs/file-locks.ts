@@ -34,14 +34,19 @@ export interface LockObstacle extends LockRange {
 }
 
 /** What locks need of the files' data. */
-export type LockedData = Pick<FileData, 'handles' | 'pauseNotes' | 'revalidate'>;
+export type LockedData = Pick<FileData, 'handles' | 'pauseWrites' | 'revalidate'>;
+
+interface LockingOwner {
+  readonly owner: LockOwner;
+  readonly handles: Set<HandleId>;
+}
 
 export class FileLocks {
   readonly #locks: LockStore;
   readonly #data: LockedData;
   readonly #place = processPlace();
-  /** Owners that have locked something by a handle; those of open file descriptions are told of by nothing but its release. */
-  readonly #owners = new Map<HandleId, Map<string, LockOwner>>();
+  /** Owners that have locked something of an inode, and by which handles: those of open file descriptions end with theirs. */
+  readonly #owners = new Map<InodeId, Map<string, LockingOwner>>();
 
   constructor(locks: LockStore, data: LockedData) {
     this.#locks = locks;
@@ -60,9 +65,9 @@ export class FileLocks {
       return;
     }
     const lock = this.#lockOf(demand, type);
-    this.#remember(handle, owner);
+    this.#remember(inode, handle, owner);
     // A write lock that becomes a read lock lets others read.
-    if (type === 'read' && this.#locks.holds(inode, owner)) yield* this.#data.pauseNotes(inode);
+    if (type === 'read' && this.#locks.holds(inode, owner)) yield* this.#data.pauseWrites(inode);
     const attempt = this.#locks.lock(inode, owner, { lock, waits });
     try {
       yield* wait(attempt.granted);
@@ -92,30 +97,52 @@ export class FileLocks {
     return { start, end: Math.min(end, LOCK_END), type, process };
   }
 
-  #remember(handle: HandleId, owner: LockOwner): void {
-    const owners = this.#owners.get(handle);
-    if (owners === undefined) this.#owners.set(handle, new Map([[ownerKey(owner), owner]]));
-    else owners.set(ownerKey(owner), owner);
+  #remember(inode: InodeId, handle: HandleId, owner: LockOwner): void {
+    const owners = this.#owners.get(inode) ?? new Map<string, LockingOwner>();
+    this.#owners.set(inode, owners);
+    const key = ownerKey(owner);
+    const known = owners.get(key);
+    if (known === undefined) owners.set(key, { owner, handles: new Set([handle]) });
+    else known.handles.add(handle);
   }
 
-  /** Whoever gets the lock next sees what was written: block 0 knows of it first. */
+  #forget(inode: InodeId, owner: LockOwner): void {
+    const owners = this.#owners.get(inode);
+    owners?.delete(ownerKey(owner));
+    if (owners?.size === 0) this.#owners.delete(inode);
+  }
+
+  /**
+   * Whoever gets the lock next sees what was written, and nothing of it comes later. An abort counts for nothing: the lock
+   * of a process that is gone would stay.
+   */
   *#unlock(inode: InodeId, owner: LockOwner, { start, end }: LockRange): Task<void> {
     if (!this.#locks.holds(inode, owner) || start >= LOCK_END) return;
-    yield* this.#data.pauseNotes(inode);
+    try {
+      yield* this.#data.pauseWrites(inode);
+    } catch {
+      // The abort, which comes once: pausing fails by nothing else.
+      yield* this.#data.pauseWrites(inode);
+    }
     const range = { start, end: Math.min(end, LOCK_END) };
     yield* waitToTheEnd(this.#locks.unlock(inode, owner, range));
   }
 
-  /** close(2) of a descriptor drops what its process has locked of the file, by whatever descriptor. */
+  /**
+   * close(2) of a descriptor drops what its process has locked of the file, by whatever descriptor. The handle may live
+   * on in another process, and the kernel give the number of this owner to a new one: its locks are none of the handle's.
+   */
   *closed(inode: InodeId, owner: LockOwner): Task<void> {
+    this.#forget(inode, owner);
     yield* this.#unlock(inode, owner, WHOLE_FILE);
   }
 
   /** The last descriptor of a handle is closed: what is left of what was locked by it goes. */
   *released(handle: HandleId, inode: InodeId): Task<void> {
-    const owners = this.#owners.get(handle);
-    if (owners === undefined) return;
-    this.#owners.delete(handle);
-    for (const owner of owners.values()) yield* this.#unlock(inode, owner, WHOLE_FILE);
+    const left = [...(this.#owners.get(inode)?.values() ?? [])].filter(({ handles }) =>
+      handles.delete(handle),
+    );
+    for (const { owner, handles } of left) if (handles.size === 0) this.#forget(inode, owner);
+    for (const { owner } of left) yield* this.#unlock(inode, owner, WHOLE_FILE);
   }
 }

@@ -8,6 +8,7 @@ import type { EntrySequence, HandleId, InodeId } from '../ids.ts';
 import { invariant } from '../invariant.ts';
 import type { InodeRecord, OpenLevel } from '../meta/store.ts';
 import type { Notes } from './notes.ts';
+import type { WritesUnderWay } from './writes-under-way.ts';
 import type { UseCounts } from './types.ts';
 
 /** What all users of a regular file share. */
@@ -27,6 +28,8 @@ export interface OpenFile {
   capabilityIsGone: boolean;
   /** Changes on their way to block 0. */
   readonly notes: Notes;
+  /** Changes on their way to all blocks, of a mount that is not the only one. */
+  readonly writes: WritesUnderWay;
   /** What the metadata server takes this mount to have it open for. */
   registered: OpenLevel;
 }

@@ -6,6 +6,7 @@ import type { BlockData, BlockStore } from '../../src/blocks/store.ts';
 import { Vfs } from '../../src/fs/vfs.ts';
 import { type InodeId, ROOT_INODE } from '../../src/ids.ts';
 import { silentLogger } from '../../src/log.ts';
+import type { LockStore } from '../../src/meta/lock-store.ts';
 import type { InodeRecord, Listing, MetaStore, OpenLevel } from '../../src/meta/store.ts';
 import { FileType, fileTypeOf } from '../../src/stat.ts';
 import { type TestStoreOptions, type TestStores, withStores } from './stores.ts';
@@ -21,7 +22,7 @@ export class TestMount {
   readonly #held = new Map<string, Promise<void>>();
   readonly #failing = new Map<string, Error>();
 
-  constructor(stores: TestStores, mounts: readonly TestMount[]) {
+  constructor(stores: TestStores, mounts: readonly TestMount[], locks: LockStore | undefined) {
     const isUnsettled = (inode: InodeId): boolean =>
       mounts.some(({ levels }) => levels.get(inode) === 'write');
     const meta = this.#remote<MetaStore>(stores.meta, '', (name, args, answer) => {
@@ -32,8 +33,10 @@ export class TestMount {
       name === 'readBlock' ? copied(answer as BlockData) : answer,
     );
     const shared = new Proxy(meta, {
-      get: (target, property): unknown =>
-        property === 'shared' ? true : Reflect.get(target, property),
+      get: (target, property): unknown => {
+        if (property === 'shared') return true;
+        return property === 'locks' ? locks : (Reflect.get(target, property) as unknown);
+      },
     });
     this.vfs = new Vfs({
       meta: shared,
@@ -107,11 +110,13 @@ export class TestMount {
 export async function withMounts(
   count: number,
   body: (mounts: TestMount[], stores: TestStores) => Promise<void>,
-  options: TestStoreOptions = {},
+  options: TestStoreOptions & { locks?: (mount: number) => LockStore } = {},
 ): Promise<void> {
   await withStores(options, async (stores) => {
     const mounts: TestMount[] = [];
-    while (mounts.length < count) mounts.push(new TestMount(stores, mounts));
+    while (mounts.length < count) {
+      mounts.push(new TestMount(stores, mounts, options.locks?.(mounts.length)));
+    }
     await body(mounts, stores);
   });
 }

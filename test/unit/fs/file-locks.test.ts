@@ -1,0 +1,106 @@
+/** The locks of a mount's open files, kept by a server in this process. */
+import test from 'ava';
+import { FsError } from '../../../src/errno.ts';
+import type { LockDemand } from '../../../src/fs/file-locks.ts';
+import type { Vfs } from '../../../src/fs/vfs.ts';
+import { type HandleId, ROOT_INODE } from '../../../src/ids.ts';
+import { ClientLocks } from '../../../src/meta/client-locks.ts';
+import { LOCK_END, type LockKind, type LockOwner } from '../../../src/meta/lock-store.ts';
+import { ServedLocks } from '../../../src/meta/served-locks.ts';
+import { FileType } from '../../../src/stat.ts';
+import { runTask } from '../../../src/task.ts';
+import { manyTurns, type TestMount, withMounts } from '../../support/mounts.ts';
+
+const SPEC = { mode: FileType.REGULAR | 0o644, uid: 1, gid: 2 };
+const WRITE = { write: true, truncate: false };
+
+function demand(owner: LockOwner, type: LockDemand['type'] = 'write'): LockDemand {
+  return { owner, type, start: 0, end: LOCK_END, pid: 1 };
+}
+
+function ownerOf(low: number, kind: LockKind = 'posix'): LockOwner {
+  return { kind, low, high: 0 };
+}
+
+async function withLocks(
+  body: (mount: TestMount, server: ServedLocks) => Promise<void>,
+): Promise<void> {
+  const server = new ServedLocks();
+  const locks = (number: number): ClientLocks =>
+    new ClientLocks({
+      lock: (request) => server.lock(`mount${number}`, request),
+      unlock: (request) => {
+        server.unlock(`mount${number}`, request);
+      },
+      test: (request) => server.test(`mount${number}`, request),
+      cancel: (wait) => server.cancel(`mount${number}`, wait),
+    });
+  const run = async ([mount]: TestMount[]): Promise<void> => {
+    if (mount !== undefined) await body(mount, server);
+  };
+  await withMounts(1, run, { locks });
+}
+
+async function openFile(vfs: Vfs): Promise<{ handle: HandleId; another: HandleId }> {
+  const entry = { parent: ROOT_INODE, name: Buffer.from('file') };
+  const { inode, handle } = await runTask(vfs.create(entry, SPEC, { ...WRITE, exclusive: true }));
+  const { handle: another } = await runTask(vfs.open(inode, WRITE));
+  return { handle, another };
+}
+
+test('the release of a handle drops nothing that its owners have locked since by another one', async (t) => {
+  await withLocks(async ({ vfs }, server) => {
+    const { handle, another } = await openFile(vfs);
+    const { locks } = vfs;
+    if (locks === undefined) throw new Error('there are locks');
+    await runTask(locks.set(handle, demand(ownerOf(1)), false));
+    await runTask(vfs.flushAndUnlock(handle, ownerOf(1)));
+    t.is(server.counts().locks, 0);
+    await runTask(locks.set(another, demand(ownerOf(1)), false));
+    await runTask(vfs.release(handle));
+    t.is(server.counts().locks, 1);
+    await runTask(vfs.release(another));
+    t.is(server.counts().locks, 0);
+  });
+});
+
+test('the release of a handle drops what was locked by it, of either kind', async (t) => {
+  await withLocks(async ({ vfs }, server) => {
+    const { handle, another } = await openFile(vfs);
+    const { locks } = vfs;
+    if (locks === undefined) throw new Error('there are locks');
+    await runTask(locks.set(handle, demand(ownerOf(1)), false));
+    await runTask(locks.set(handle, demand(ownerOf(1, 'flock')), false));
+    await runTask(vfs.release(another));
+    t.is(server.counts().locks, 2);
+    await runTask(vfs.release(handle));
+    t.is(server.counts().locks, 0);
+  });
+});
+
+test('a lock outlives its owner until what the owner wrote has arrived', async (t) => {
+  await withLocks(async (mount, server) => {
+    const { vfs } = mount;
+    const { handle } = await openFile(vfs);
+    const { locks } = vfs;
+    if (locks === undefined) throw new Error('there are locks');
+    await runTask(locks.set(handle, demand(ownerOf(1)), false));
+    const arrive = mount.hold('blocks.writeBlock');
+    const killed = new AbortController();
+    const payload = { bytes: Buffer.from('late') };
+    const request = { offset: 0, append: false, payload, dropPrivilegeBits: false };
+    const written = runTask(vfs.write(handle, request), () => killed.signal);
+    await manyTurns();
+    killed.abort(new FsError('EINTR'));
+    const closing = new AbortController();
+    const closed = runTask(vfs.flushAndUnlock(handle, ownerOf(1)), () => closing.signal);
+    await manyTurns();
+    closing.abort(new FsError('EINTR'));
+    await manyTurns();
+    t.is(server.counts().locks, 1);
+    arrive();
+    await written;
+    await closed;
+    t.is(server.counts().locks, 0);
+  });
+});
