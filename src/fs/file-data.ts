@@ -18,7 +18,6 @@ import type { InodeRecord, MetaStore } from '../meta/store.ts';
 import { type MaybePromise, isPromiseLike, type Task, wait } from '../task.ts';
 import { type AtimePolicy, atimeIsDue, mergeStat } from './attributes.ts';
 import type { Background } from './background.ts';
-import { attributesIn, reportOf, viewOf } from './data-views.ts';
 import { HandleTable, levelOf, type OpenFile } from './handles.ts';
 import { attributesIn, reportOf, viewOf } from './known-data.ts';
 import { Notes } from './notes.ts';

@@ -86,34 +86,38 @@ mountTest(
   },
 );
 
-mountTest('names that are taken, missing, dots or folders fail as the calls say', (t, mount) => {
-  writeFileSync(mount.at('f'), '');
-  mkdirSync(mount.at('d', 'e'), { recursive: true });
-  const [f, d, e] = [mount.at('f'), mount.at('d'), mount.at('d', 'e')];
-  fail(t, [
-    ['ENOTEMPTY', () => { rmdirSync(d); }], // prettier-ignore
-    ['EINVAL', () => { rmdirSync(`${d}/.`); }], // prettier-ignore
-    ['ENOTEMPTY', () => { rmdirSync(`${d}/..`); }], // prettier-ignore
-    ['ENOTDIR', () => { rmdirSync(f); }], // prettier-ignore
-    ['EBUSY', () => { rmdirSync(mount.path); }], // prettier-ignore
-    ['EISDIR', () => { unlinkSync(d); }], // prettier-ignore
-    ['ENOTDIR', () => { unlinkSync(`${f}/`); }], // prettier-ignore
-    ['EINVAL', () => { renameSync(d, `${e}/below`); }], // prettier-ignore
-    ['ENOTEMPTY', () => { renameSync(e, d); }], // prettier-ignore
-    ['EISDIR', () => { renameSync(f, d); }], // prettier-ignore
-    ['ENOTDIR', () => { renameSync(d, f); }], // prettier-ignore
-    ['EBUSY', () => { renameSync(`${d}/.`, mount.at('x')); }], // prettier-ignore
-    ['EBUSY', () => { renameSync(mount.path, `${mount.path}-2`); }], // prettier-ignore
-    ['EPERM', () => { linkSync(d, mount.at('x')); }], // prettier-ignore
-    ['EEXIST', () => { linkSync(f, d); }], // prettier-ignore
-    ['EEXIST', () => { mkdirSync(`${d}/.`); }], // prettier-ignore
-    ['EEXIST', () => { symlinkSync('x', f); }], // prettier-ignore
-    ['ENOENT', () => { symlinkSync('x', `${mount.path}/new/`); }], // prettier-ignore
-    ['EISDIR', () => { truncateSync(d, 0); }], // prettier-ignore
-    ['ENOTDIR', () => readdirSync(f)],
-    ['ENOTDIR', () => statSync(`${f}/x`)],
-  ]);
-});
+mountTest(
+  'names that are taken, missing, dots or folders fail as the calls say',
+  (t, mount) => {
+    writeFileSync(mount.at('f'), '');
+    mkdirSync(mount.at('d', 'e'), { recursive: true });
+    const [f, d, e] = [mount.at('f'), mount.at('d'), mount.at('d', 'e')];
+    fail(t, [
+      ['ENOTEMPTY', () => { rmdirSync(d); }], // prettier-ignore
+      ['EINVAL', () => { rmdirSync(`${d}/.`); }], // prettier-ignore
+      ['ENOTEMPTY', () => { rmdirSync(`${d}/..`); }], // prettier-ignore
+      ['ENOTDIR', () => { rmdirSync(f); }], // prettier-ignore
+      ['EBUSY', () => { rmdirSync(mount.path); }], // prettier-ignore
+      ['EISDIR', () => { unlinkSync(d); }], // prettier-ignore
+      ['ENOTDIR', () => { unlinkSync(`${f}/`); }], // prettier-ignore
+      ['EINVAL', () => { renameSync(d, `${e}/below`); }], // prettier-ignore
+      ['ENOTEMPTY', () => { renameSync(e, d); }], // prettier-ignore
+      ['EISDIR', () => { renameSync(f, d); }], // prettier-ignore
+      ['ENOTDIR', () => { renameSync(d, f); }], // prettier-ignore
+      ['EBUSY', () => { renameSync(`${d}/.`, mount.at('x')); }], // prettier-ignore
+      ['EBUSY', () => { renameSync(mount.path, `${mount.path}-2`); }], // prettier-ignore
+      ['EPERM', () => { linkSync(d, mount.at('x')); }], // prettier-ignore
+      ['EEXIST', () => { linkSync(f, d); }], // prettier-ignore
+      ['EEXIST', () => { mkdirSync(`${d}/.`); }], // prettier-ignore
+      ['EEXIST', () => { symlinkSync('x', f); }], // prettier-ignore
+      ['ENOENT', () => { symlinkSync('x', `${mount.path}/new/`); }], // prettier-ignore
+      ['EISDIR', () => { truncateSync(d, 0); }], // prettier-ignore
+      ['ENOTDIR', () => readdirSync(f)],
+      ['ENOTDIR', () => statSync(`${f}/x`)],
+    ]);
+  },
+  { alone: true },
+);
 
 mountTest(
   'flags that nobody knows, or that contradict each other, are EINVAL',
