@@ -106,6 +106,7 @@ export class Vfs {
     const changeAcl = (inode: InodeId, acl: AclChange): Task<Stat> => this.setattr(inode, { acl });
     this.xattrs = new ExtendedAttributes({
       ...options,
+      openFile: (inode) => this.#data.handles.openFile(inode),
       changeAcl: options.acl === true ? changeAcl : undefined,
     });
     this.#data = new FileData({

@@ -6,6 +6,7 @@ import type { AclChange, InodeRecord, MetaStore } from '../meta/store.ts';
 import { type Task, wait } from '../task.ts';
 import { aclKindOf, aclNames, aclOf } from './acl-xattrs.ts';
 import { mergeStat } from './attributes.ts';
+import { changeLayout, type FindOpenFile } from './layout-change.ts';
 import { layoutField } from './layout-xattrs.ts';
 import type { Caller } from './types.ts';
 
@@ -22,6 +23,7 @@ const CAPABILITY = Buffer.from('security.capability');
 export interface ExtendedAttributesOptions {
   meta: MetaStore;
   blocks: BlockStore;
+  openFile: FindOpenFile;
   /** How an inode's ACLs are changed; EOPNOTSUPP for all that asks for ACLs if absent. */
   changeAcl: ((inode: InodeId, change: AclChange) => Task<unknown>) | undefined;
 }
@@ -29,11 +31,13 @@ export interface ExtendedAttributesOptions {
 export class ExtendedAttributes {
   readonly #meta: MetaStore;
   readonly #blocks: BlockStore;
+  readonly #openFile: FindOpenFile;
   readonly #changeAcl: ExtendedAttributesOptions['changeAcl'];
 
-  constructor({ meta, blocks, changeAcl }: ExtendedAttributesOptions) {
+  constructor({ meta, blocks, openFile, changeAcl }: ExtendedAttributesOptions) {
     this.#meta = meta;
     this.#blocks = blocks;
+    this.#openFile = openFile;
     this.#changeAcl = changeAcl;
   }
 
@@ -72,7 +76,8 @@ export class ExtendedAttributes {
     const field = layoutField(name);
     if (field !== undefined) {
       if (mode === 'create') throw new FsError('EEXIST');
-      yield* wait(this.#meta.setLayout(inode, field.parse(value)));
+      const stores = { meta: this.#meta, openFile: this.#openFile };
+      yield* changeLayout(stores, inode, field.parse(value));
       return;
     }
     const record = yield* wait(this.#meta.inode(inode));

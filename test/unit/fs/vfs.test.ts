@@ -261,6 +261,23 @@ test('an attribute set on an empty file does not change what its first write mak
   });
 });
 
+test('the layout of an open file changes as long as it has no data, and its data go by it', async (t) => {
+  const set = (vfs: Vfs, inode: InodeId, bytes: string): string =>
+    code(vfs.xattrs.set(inode, Buffer.from('user.imss.block_size'), Buffer.from(bytes), 'either'));
+  const data = Buffer.alloc(100_000, 'data');
+  await withStores({}, ({ vfs }) => {
+    const { inode, handle } = create(vfs, 'file');
+    t.is(set(vfs, inode, '64K'), 'ok');
+    write(vfs, handle, data);
+    t.is(set(vfs, inode, '4K'), 'EEXIST', 'before anybody was told of the data');
+    write(vfs, handle, data, { offset: data.length });
+    runSync(vfs.release(handle));
+    t.is(set(vfs, inode, '4K'), 'EEXIST');
+    const again = runSync(vfs.open(inode, { write: false, truncate: false })).handle;
+    t.true(read(vfs, again, 0, 200_000).equals(Buffer.concat([data, data])));
+  });
+});
+
 test('the end of the mount frees what was unlinked while open', async (t) => {
   await withStores({}, ({ vfs, blocks, meta }) => {
     const { handle } = create(vfs, 'file');
