@@ -119,7 +119,7 @@ export class StoredBlocks {
     if (place === 0) return;
     const stored = this.index.storedAt(place);
     const pages = this.sparse.find(inode, block);
-    if (stored <= tail && pages === undefined) return;
+    if (stored <= tail && (pages?.reservedEnd ?? 0) === 0) return;
     this.change(row, { inode, block, blockSizeBytes }, () => {
       pages?.emptied({ start: tail, end: blockSizeBytes }, 0);
       if (stored > tail) this.index.replace(place, this.index.slotAt(place), tail);

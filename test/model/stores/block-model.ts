@@ -4,6 +4,7 @@
  */
 import { MAX_INNER_BYTES, INNER_FIXED_BYTES, xattrBytes } from '../../../src/blocks/inner.ts';
 import { SizeClasses } from '../../../src/blocks/size-classes.ts';
+import { dataBytes, noteWrite, withoutHolesAtEnd } from './page-holes.ts';
 
 export class NoSpace extends Error {}
 
@@ -14,6 +15,8 @@ interface Slot {
 export interface ModelBlock extends Slot {
   /** As long as what is stored of the block. */
   bytes: Buffer;
+  /** Pages of it that were never written. */
+  holes: Set<number>;
 }
 
 export interface ModelInner extends Slot {
@@ -113,8 +116,11 @@ export class BlockModel {
     const stored = Buffer.alloc(Math.max(oldBytes.length, end));
     oldBytes.copy(stored);
     bytes.copy(stored, offset);
-    dataset.blocks.set(block, { bytes: stored, slotBytes });
-    dataset.owed += stored.length - oldBytes.length;
+    const holes = old?.holes ?? new Set<number>();
+    const before = dataBytes(holes, oldBytes.length);
+    if (bytes.length > 0) noteWrite(holes, { start: offset, end }, oldBytes.length);
+    dataset.blocks.set(block, { bytes: stored, slotBytes, holes });
+    dataset.owed += dataBytes(holes, stored.length) - before;
     return this.settle(dataset);
   }
 
@@ -137,9 +143,11 @@ export class BlockModel {
     if (dataset.applied === inner.generation) return;
     dataset.applied = inner.generation;
     for (const [index, block] of [...blocks]) {
-      const kept = inner.truncatedBytes - (index - 1) * blockSizeBytes;
-      if (kept >= block.bytes.length) continue;
-      dataset.owed -= block.bytes.length - Math.max(0, kept);
+      const end = inner.truncatedBytes - (index - 1) * blockSizeBytes;
+      if (end >= block.bytes.length) continue;
+      const kept = withoutHolesAtEnd(block.holes, end);
+      dataset.owed -= dataBytes(block.holes, block.bytes.length) - dataBytes(block.holes, kept);
+      for (const page of block.holes) if (page * 4096 >= kept) block.holes.delete(page);
       if (kept <= 0) {
         this.usedBytes -= block.slotBytes;
         blocks.delete(index);

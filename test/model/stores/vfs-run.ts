@@ -11,6 +11,7 @@ import { type HandleId, type InodeId, ROOT_INODE } from '../../../src/ids.ts';
 import { FileType } from '../../../src/stat.ts';
 import { runSync, type Task } from '../../../src/task.ts';
 import type { TestStores } from '../../support/stores.ts';
+import { dataBytes, noteWrite, withoutHolesAtEnd } from './page-holes.ts';
 import { same } from './same.ts';
 
 const KINDS = [
@@ -79,6 +80,8 @@ interface ModelFile {
   sizeBytes: number;
   /** What is stored of each block, from its start to the end of what was ever written in it. */
   blocks: Map<number, Buffer>;
+  /** Pages of these blocks that were never written. */
+  holes: Map<number, Set<number>>;
   handles: HandleId[];
   xattr: string | undefined;
 }
@@ -145,6 +148,7 @@ export class VfsRun {
       links: 1,
       sizeBytes: 0,
       blocks: new Map<number, Buffer>(),
+      holes: new Map<number, Set<number>>(),
       handles: [handle],
       xattr: undefined,
     };
@@ -221,7 +225,10 @@ export class VfsRun {
     }
     file.sizeBytes = sizeBytes;
     for (const [block, bytes] of [...file.blocks]) {
-      const kept = sizeBytes - block * this.#blockSizeBytes;
+      const holes = file.holes.get(block) ?? new Set<number>();
+      const end = Math.min(bytes.length, sizeBytes - block * this.#blockSizeBytes);
+      const kept = withoutHolesAtEnd(holes, end);
+      for (const page of holes) if (page * 4096 >= kept) holes.delete(page);
       if (kept <= 0) file.blocks.delete(block);
       else file.blocks.set(block, bytes.subarray(0, kept));
     }
@@ -281,6 +288,9 @@ export class VfsRun {
       old.copy(stored);
       part.copy(stored, at);
       file.blocks.set(block, stored);
+      const holes = file.holes.get(block) ?? new Set<number>();
+      noteWrite(holes, { start: at, end: at + part.length }, old.length);
+      file.holes.set(block, holes);
       done += part.length;
     }
     file.sizeBytes = Math.max(file.sizeBytes, offset + bytes.length);
@@ -289,7 +299,9 @@ export class VfsRun {
   #compareStat(file: ModelFile): void {
     const { sizeBytes, storedBytes, nlink } = runSync(this.#vfs.getattr(file.inode));
     let expected = 0;
-    for (const bytes of file.blocks.values()) expected += bytes.length;
+    for (const [block, bytes] of file.blocks) {
+      expected += dataBytes(file.holes.get(block) ?? new Set(), bytes.length);
+    }
     same(
       `size, stored bytes and links of ${file.inode}`,
       [sizeBytes, storedBytes, nlink],
