@@ -35,7 +35,7 @@ const HOLDS_PAGES: ReadonlySet<string> = new Set<OperationName>(['READ', 'WRITE'
 interface PendingRequest {
   readonly request: Request;
   readonly controller: AbortController;
-  readonly payload: BlockLease;
+  readonly payload: BlockLease | undefined;
   /** Runs since the caller has had a signal, or closes a file. */
   patience: NodeJS.Timeout | undefined;
   isAnswered: boolean;
@@ -66,7 +66,7 @@ export class PendingRequests {
   }
 
   /** The request waits, and its payload with it. */
-  add(request: Request, payload: BlockLease): AbortSignal {
+  add(request: Request, payload: BlockLease | undefined): AbortSignal {
     const controller = new AbortController();
     const pending: PendingRequest = {
       request,
@@ -92,7 +92,7 @@ export class PendingRequests {
     const pending = this.#pending.get(key);
     if (pending === undefined) return false;
     clearTimeout(pending.patience);
-    pending.payload.release();
+    pending.payload?.release();
     this.#pending.delete(key);
     for (const listener of pending.listeners) listener();
     return pending.isAnswered;

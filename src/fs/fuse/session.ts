@@ -256,11 +256,13 @@ export class Session {
     return true;
   }
 
-  /** The request waits: its payload stays with it, and INTERRUPT can reach it. */
+  /** The request waits: its payload, if it may have one, stays with it, and INTERRUPT can reach it. */
   #suspend(request: Request): AbortSignal {
     if (this.#debug) this.#logger.debug(`${describeRequest(request)} -> waits`);
-    const signal = this.#pending.add(request, this.#payload);
-    this.#payload = this.#payloads.lease();
+    // Thousands may wait for locks, for ever: they do not keep memory for data, of which they have none.
+    const payload = request.op === 'SETLKW' ? undefined : this.#payload;
+    const signal = this.#pending.add(request, payload);
+    if (payload !== undefined) this.#payload = this.#payloads.lease();
     this.#pendingPoll.begin();
     return signal;
   }

@@ -2,6 +2,7 @@
 import test from 'ava';
 import { FsError } from '../../../src/errno.ts';
 import type { LockDemand } from '../../../src/fs/file-locks.ts';
+import { ScratchPayloads } from '../../../src/fs/fuse/payloads.ts';
 import type { Vfs } from '../../../src/fs/vfs.ts';
 import { type HandleId, ROOT_INODE } from '../../../src/ids.ts';
 import { ClientLocks } from '../../../src/meta/client-locks.ts';
@@ -9,6 +10,7 @@ import { LOCK_END, type LockKind, type LockOwner } from '../../../src/meta/lock-
 import { ServedLocks } from '../../../src/meta/served-locks.ts';
 import { FileType } from '../../../src/stat.ts';
 import { runTask } from '../../../src/task.ts';
+import { FakeKernel } from '../../support/fake-kernel.ts';
 import { manyTurns, type TestMount, withMounts } from '../../support/mounts.ts';
 
 const SPEC = { mode: FileType.REGULAR | 0o644, uid: 1, gid: 2 };
@@ -102,5 +104,32 @@ test('a lock outlives its owner until what the owner wrote has arrived', async (
     await written;
     await closed;
     t.is(server.counts().locks, 0);
+  });
+});
+
+test('those who wait for a lock keep no memory for data', async (t) => {
+  await withLocks(async ({ vfs }, server) => {
+    const { handle } = await openFile(vfs);
+    if (vfs.locks === undefined) throw new Error('there are locks');
+    await runTask(vfs.locks.set(handle, demand(ownerOf(1)), false));
+    const scratch = new ScratchPayloads();
+    let leased = 0;
+    const lease = (): ReturnType<ScratchPayloads['lease']> => {
+      leased++;
+      return scratch.lease();
+    };
+    const kernel = new FakeKernel(vfs, { payloads: { lease } });
+    for (let low = 2; low < 12; low++) {
+      const lk = { start: 0, end: LOCK_END, type: 1, pid: 1 };
+      const input = { fh: handle, owner: { low, high: 0 }, lk, lk_flags: 0 };
+      kernel.send('SETLKW', { input });
+    }
+    await manyTurns();
+    t.is(server.counts().waits, 10);
+    t.is(leased, 1);
+    await runTask(vfs.flushAndUnlock(handle, ownerOf(1)));
+    await manyTurns();
+    t.is(server.counts().waits, 9);
+    t.is(kernel.replyTo(2)?.errno, 0);
   });
 });
