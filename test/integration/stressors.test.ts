@@ -18,11 +18,12 @@ const STRESSORS = [
  * stress-ng has.
  */
 const LEFT_OUT: Readonly<Record<string, string>> = {
-  'bind-mount': 'mounts over the root of the machine until it is out of memory',
+  'bind-mount':
+    'mounts over the root of the machine until it is out of memory; stress-ng runs it with --pathological only',
   binderfs: 'mounts a file system of its own',
   eventfd: 'is about no file system',
   'file-ioctl': 'FIOQSIZE tells the blocks that the kernel last heard of: it asks FUSE nothing',
-  fiemap: 'FUSE has no request for FS_IOC_FIEMAP',
+  fiemap: 'the kernel answers FS_IOC_FIEMAP of FUSE files with EOPNOTSUPP',
   fsize: 'runs alone: it lowers what a file may be for its process',
   ioprio: 'is about no file system',
   link: 'makes 8,192 names at a time, whatever the time-out',
