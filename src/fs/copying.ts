@@ -227,7 +227,9 @@ class Copying {
       readRange(this.#blocks, this.#source.view, range),
     );
     const [sole] = slices;
-    const bytes = slices.length === 1 && sole !== undefined ? sole : Buffer.concat(slices);
+    // Without a release they may be views of a store in this process, which others change while a server takes them.
+    const isOurs = slices.length === 1 && release !== undefined;
+    const bytes = isOurs && sole !== undefined ? sole : Buffer.concat(slices);
     try {
       const { storedDelta } = yield* this.#withFreshViews(() =>
         writeBlocks(this.#blocks, this.#target.view, start + this.#shift, { bytes }),
