@@ -116,7 +116,8 @@ export class PendingRequests {
       }, LOCK_MS);
     } else if (isDying) {
       this.#giveUp(pending, true);
-    } else {
+    } else if (op !== 'FLUSH' || !this.#callers.hasBeenKilled(header.pid)) {
+      // The close of one who has been killed, and whose signal is still pending, has less patience already.
       this.#losePatience(pending);
     }
   }

@@ -477,7 +477,7 @@ test('only a close by who has been killed is answered before it is done', async 
   await withStores({ wrap }, async ({ vfs }) => {
     let isKilled = false;
     const callers = { isBeingKilled: () => false, hasBeenKilled: () => isKilled };
-    const kernel = new FakeKernel(vfs, { callers });
+    const kernel = new FakeKernel(vfs, { interruptMs: 60_000, callers });
     const flush = (): number => {
       const { fh } = kernel.create(`file${kernel.lastUnique}`);
       t.is(kernel.write(fh, 0, Buffer.from('x')).errno, 0);
@@ -489,8 +489,11 @@ test('only a close by who has been killed is answered before it is done', async 
     t.is(kernel.replyTo(first), undefined);
     isKilled = true;
     const second = flush();
+    const third = flush();
+    kernel.send('INTERRUPT', { input: { unique: { low: third, high: 0 } } });
     await new Promise((resolve) => setTimeout(resolve, 150));
     t.is(kernel.replyTo(second)?.errno, Errno.EINTR);
+    t.is(kernel.replyTo(third)?.errno, Errno.EINTR, 'the signal was still pending');
   });
 });
 
