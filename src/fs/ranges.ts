@@ -62,7 +62,7 @@ export class FileRanges {
   /** The range reads as zeros, and its memory is free. The size stays. EBADF, EFBIG, EINVAL. */
   *punch(handle: HandleId, change: RangeChange): Task<void> {
     const file = yield* this.#begin(handle, change);
-    const punched = yield* this.#punch(file, change.range, 'freed');
+    const punched = yield* file.writes.during(this.#punch(file, change.range, 'freed'));
     this.#data.changed(file, 0, punched);
   }
 
@@ -70,7 +70,8 @@ export class FileRanges {
   *zero(handle: HandleId, change: RangeChange): Task<void> {
     const file = yield* this.#begin(handle, change);
     const added = yield* this.#reserve(file, change.range);
-    const { storedDelta } = yield* this.#punch(file, change.range, 'reserved');
+    const zeroed = file.writes.during(this.#punch(file, change.range, 'reserved'));
+    const { storedDelta } = yield* zeroed;
     this.#data.changed(file, newEnd(change), { storedDelta: added + storedDelta });
   }
 
@@ -179,7 +180,8 @@ export class FileRanges {
     yield* this.#data.bear(target.file);
     this.#data.touchAtime(source.file);
     const most = Math.min(length, MAX_FILE_BYTES - target.offset);
-    return yield* copyRange({ data: this.#data, blocks: this.#blocks }, source, target, most);
+    const stores = { data: this.#data, blocks: this.#blocks };
+    return yield* target.file.writes.during(copyRange(stores, source, target, most));
   }
 }
 

@@ -80,31 +80,38 @@ test('the release of a handle drops what was locked by it, of either kind', asyn
   });
 });
 
-test('a lock outlives its owner until what the owner wrote has arrived', async (t) => {
-  await withLocks(async (mount, server) => {
-    const { vfs } = mount;
-    const { handle } = await openFile(vfs);
-    const { locks } = vfs;
-    if (locks === undefined) throw new Error('there are locks');
-    await runTask(locks.set(handle, demand(ownerOf(1)), false));
-    const arrive = mount.hold('blocks.writeBlock');
-    const killed = new AbortController();
-    const payload = { bytes: Buffer.from('late') };
-    const request = { offset: 0, append: false, payload, dropPrivilegeBits: false };
-    const written = runTask(vfs.write(handle, request), () => killed.signal);
-    await manyTurns();
-    killed.abort(new FsError('EINTR'));
-    const closing = new AbortController();
-    const closed = runTask(vfs.flushAndUnlock(handle, ownerOf(1)), () => closing.signal);
-    await manyTurns();
-    closing.abort(new FsError('EINTR'));
-    await manyTurns();
-    t.is(server.counts().locks, 1);
-    arrive();
-    await written;
-    await closed;
-    t.is(server.counts().locks, 0);
-  });
+test('a lock outlives its owner until what the owner wrote or punched has arrived', async (t) => {
+  const payload = { bytes: Buffer.from('late') };
+  const range = { offset: 0, length: 4 };
+  const changes = {
+    'blocks.writeBlock': (vfs: Vfs, handle: HandleId) =>
+      vfs.write(handle, { offset: 0, append: false, payload, dropPrivilegeBits: false }),
+    'blocks.punch': (vfs: Vfs, handle: HandleId) =>
+      vfs.ranges.punch(handle, { range, keepsSize: true, dropPrivilegeBits: false }),
+  };
+  for (const [call, change] of Object.entries(changes)) {
+    await withLocks(async (mount, server) => {
+      const { vfs } = mount;
+      const { handle } = await openFile(vfs);
+      if (vfs.locks === undefined) throw new Error('there are locks');
+      await runTask(vfs.locks.set(handle, demand(ownerOf(1)), false));
+      const arrive = mount.hold(call);
+      const killed = new AbortController();
+      const changed = runTask<unknown>(change(vfs, handle), () => killed.signal);
+      await manyTurns();
+      killed.abort(new FsError('EINTR'));
+      const closing = new AbortController();
+      const closed = runTask(vfs.flushAndUnlock(handle, ownerOf(1)), () => closing.signal);
+      await manyTurns();
+      closing.abort(new FsError('EINTR'));
+      await manyTurns();
+      t.is(server.counts().locks, 1, call);
+      arrive();
+      await changed;
+      await closed;
+      t.is(server.counts().locks, 0, call);
+    });
+  }
 });
 
 test('those who wait for a lock keep no memory for data', async (t) => {
