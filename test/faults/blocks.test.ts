@@ -35,6 +35,7 @@ const SEED = Number(process.env['IMSSFS_TEST_SEED'] ?? Date.now() % 2 ** 31);
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+const PAGE = 4096;
 const BLOCK = 65_536;
 const BLOCKS = 24;
 
@@ -84,6 +85,17 @@ async function changeThroughCuts(
   return { file, view, expected, offsets, notes, storedBytes };
 }
 
+/** What counts as stored of a block in which no byte that was written is zero: pages that no write has reached do not. */
+function storedOf(block: Buffer): number {
+  const end = block.findLastIndex((byte) => byte !== 0) + 1;
+  let stored = 0;
+  for (let start = 0; start < end; start += PAGE) {
+    const page = block.subarray(start, Math.min(start + PAGE, end));
+    if (page.some((byte) => byte !== 0)) stored += page.length;
+  }
+  return stored;
+}
+
 test('changes run exactly once, however often their connections are cut', async (t) => {
   const random = randomFrom(SEED);
   t.log(`IMSSFS_TEST_SEED=${SEED}`);
@@ -108,7 +120,7 @@ test('changes run exactly once, however often their connections are cut', async 
     for (const [n, expected] of run.expected.entries()) {
       const bytes = await readBytes(store, run.view, { block: n + 1, length: BLOCK });
       t.true(bytes.equals(expected), `block ${n + 1}`);
-      stored += expected.findLastIndex((byte) => byte !== 0) + 1;
+      stored += storedOf(expected);
     }
     t.is(run.storedBytes, stored);
     t.true(proxy.cuts > 3);

@@ -84,6 +84,8 @@ export const engines = (process.env['IMSSFS_TEST_ON'] ?? defaultEngines())
 const TEST_TIMEOUT_MS = 120_000;
 const START_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 30_000;
+const REMOVE_ATTEMPTS = 20;
+const REMOVE_PAUSE_MS = 100;
 /** Bound of a shared mount's life between two tests. */
 const WHOLE_FILE_MS = 1_200_000;
 const LOG_TAIL_CHARACTERS = 4_000;
@@ -181,13 +183,26 @@ async function withSharedMount(
     const mount = mounted.part();
     await body(mount);
     mounted.assertServes();
-    await runOk('rm', ['-rf', mount.path]);
+    await removePart(mount.path);
     tellGuard(`watch ${WHOLE_FILE_MS} ${mounted.folder}`);
   } catch (error) {
     shared.delete(key);
     await mounted.stopAfterFailure(t);
     await removeFolder(mounted.folder);
     throw error;
+  }
+}
+
+/**
+ * Takes away what a test has made. What a process that was killed a moment ago had open goes a little later: where libfuse
+ * has hidden it under another name, its folder is not empty until then.
+ */
+async function removePart(path: string): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const result = await run('rm', ['-rf', path]);
+    if (result.status === 0) return;
+    if (attempt === REMOVE_ATTEMPTS) throw new Error(describe(result));
+    await sleep(REMOVE_PAUSE_MS);
   }
 }
 
