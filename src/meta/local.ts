@@ -375,7 +375,7 @@ export class LocalMetaStore implements MetaStore {
   }
 
   setLayout(inode: InodeId, change: Partial<Layout>): InodeRecord {
-    return published(this.#transact((kv) => namespace.setLayout(kv, inode, change)));
+    return published(this.#transact((kv) => namespace.setLayout(this.#context, kv, inode, change)));
   }
 
   /** There is one block server. */

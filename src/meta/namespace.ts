@@ -38,7 +38,7 @@ import type {
   NewInode,
   OpenLevel,
 } from './store.ts';
-import { openNew } from './opens.ts';
+import { isWrittenByOthers, openNew } from './opens.ts';
 import { endNameless, requireNameable } from './orphans.ts';
 import { appendInode, findEntry, findInode, putInode } from './tables.ts';
 
@@ -322,6 +322,7 @@ export function* list(
 
 /** EEXIST for a file with data, EINVAL for what hands on no layout. */
 export function* setLayout(
+  { client }: Pick<NamespaceContext, 'client'>,
   kv: KeyValueTransaction,
   inode: InodeId,
   change: Partial<Layout>,
@@ -329,7 +330,11 @@ export function* setLayout(
   const record = yield* requireInode(kv, inode);
   if (!isDirectory(record)) {
     if (fileTypeOf(record.mode) !== FileType.REGULAR) throw new FsError('EINVAL');
-    if (!record.unborn) throw new FsError('EEXIST', 'the layout of a file with data is fixed');
+    // A client that has it open for writing may have written, and tells of that when it closes.
+    const isWritten = client !== undefined && (yield* isWrittenByOthers(kv, inode, client));
+    if (!record.unborn || isWritten) {
+      throw new FsError('EEXIST', 'the layout of a file with data is fixed');
+    }
   }
   record.layout = { ...record.layout, ...change };
   yield* putInode(kv, record);

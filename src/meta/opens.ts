@@ -175,6 +175,18 @@ export function* endHold(kv: KeyValueTransaction, inode: InodeId, client: Buffer
   if ((bits & OpenBit.HOLD) !== 0) yield* putOpenBits(kv, inode, client, bits & ~OpenBit.HOLD);
 }
 
+/** Whether somebody else than `client` has the inode open for writing, or had when it died. */
+export function* isWrittenByOthers(
+  kv: KeyValueReader,
+  inode: InodeId,
+  client: Buffer,
+): Task<boolean> {
+  const rows = yield* wait(kv.range(numberRange(Table.OPENS, inode)));
+  return rows.some(
+    ({ key, value }) => ((value[0] ?? 0) & OpenBit.WRITE) !== 0 && !clientOf(key).equals(client),
+  );
+}
+
 /** The inode is gone, and with it all rows about it. */
 export function* forgetOpens(kv: KeyValueTransaction, inode: InodeId): Task<void> {
   const rows = yield* wait(kv.range(numberRange(Table.OPENS, inode)));

@@ -232,7 +232,7 @@ export class MetaSession implements MetaServerStore {
   }
 
   setLayout(inode: InodeId, change: Partial<Layout>): MaybePromise<InodeRecord> {
-    return this.#change((kv) => namespace.setLayout(kv, inode, change));
+    return this.#change((kv) => namespace.setLayout(this.#context, kv, inode, change));
   }
 
   /** Not recorded for retries: to claim again changes nothing and gives the same answer. */

@@ -1,6 +1,15 @@
 /** Where blocks are, by each policy: what `imssfs info` says of a mounted file system of two block servers. */
 import test, { type ExecutionContext } from 'ava';
-import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { placeOf } from '../../../src/blocks/placement.ts';
 import type { BlockInfo, DatasetInfo } from '../../../src/fs/dataset-info.ts';
@@ -72,6 +81,25 @@ clusterTest('an attribute of a directory places what is created in it', async (t
         t.true(read.equals(Buffer.alloc(BLOCKS * 64 * KIB, policy)), info.path);
       }
     }
+  });
+});
+
+clusterTest('the layout of a file that another mount is writing stays', async (t) => {
+  await withCluster(t, { meta: 1, blocks: 2, mounts: 2 }, async (cluster) => {
+    const fd = openSync(cluster.at(0, 'file'), 'w');
+    try {
+      writeSync(fd, 'written, and not closed');
+      const refused = await run('setfattr', [
+        ...['-n', 'user.imss.block_size', '-v', '64K', cluster.at(1, 'file')],
+      ]);
+      t.regex(refused.stderr, /File exists/);
+    } finally {
+      closeSync(fd);
+    }
+    t.is(readFileSync(cluster.at(1, 'file'), 'latin1'), 'written, and not closed');
+    const closed = openSync(cluster.at(0, 'other'), 'w');
+    closeSync(closed);
+    await setLayout(cluster.at(1, 'other'), { block_size: '64K' });
   });
 });
 
