@@ -55,7 +55,9 @@ export class Peer implements Caller {
   #lastError: Error | undefined;
   /** A reason for which waiting does not help. */
   #refusal: HandshakeError | undefined;
-  #waitingSinceMs: number | undefined;
+  /** For a connection, since the first call without one. */
+  #isWaiting = false;
+  #patienceIsOver = false;
   /** Since the last answer. */
   #attempts = 0;
   #landing: { call: PendingCall; answer: Answer<unknown> } | undefined;
@@ -86,7 +88,7 @@ export class Peer implements Caller {
   get state(): PeerState {
     if (this.#closed) return 'closed';
     if (this.#ready) return 'ready';
-    if (this.#waitingSinceMs === undefined) return 'idle';
+    if (!this.#isWaiting) return 'idle';
     return this.#lastError === undefined ? 'connecting' : 'away';
   }
 
@@ -102,7 +104,7 @@ export class Peer implements Caller {
 
   /** Connects now instead of at the first call. */
   connect(): void {
-    if (this.#closed || this.#ready || this.#waitingSinceMs !== undefined) return;
+    if (this.#closed || this.#ready || this.#isWaiting) return;
     this.#startWaiting();
     this.#dial();
   }
@@ -159,10 +161,9 @@ export class Peer implements Caller {
   #refusalNow(spec: { options: CallOptions; isOpening: boolean }): Error | undefined {
     if (this.#closed) return this.#closedError('the connection was closed here');
     if (spec.options.signal?.aborted === true) return spec.options.signal.reason as Error;
-    if (this.#ready || spec.isOpening || this.#waitingSinceMs === undefined) return undefined;
+    if (this.#ready || spec.isOpening || !this.#isWaiting) return undefined;
     if (this.#refusal !== undefined) return this.#refusal;
-    if (performance.now() - this.#waitingSinceMs < this.#patienceMs) return undefined;
-    return this.#awayError();
+    return this.#patienceIsOver ? this.#awayError() : undefined;
   }
 
   #closedError(what: string, cause?: unknown): ConnectionClosedError {
@@ -337,7 +338,7 @@ export class Peer implements Caller {
 
   #becomeReady(): void {
     this.#ready = true;
-    this.#waitingSinceMs = undefined;
+    this.#isWaiting = false;
     this.#refusal = undefined;
     clearTimeout(this.#patienceTimer);
     this.#options.logger.debug({ server: formatAddress(this.address) }, 'connected');
@@ -387,10 +388,12 @@ export class Peer implements Caller {
   }
 
   #startWaiting(): void {
-    if (this.#waitingSinceMs !== undefined) return;
-    this.#waitingSinceMs = performance.now();
+    if (this.#isWaiting) return;
+    this.#isWaiting = true;
+    this.#patienceIsOver = false;
     clearTimeout(this.#patienceTimer);
     this.#patienceTimer = setTimeout(() => {
+      this.#patienceIsOver = true;
       this.#failWaiting(this.#awayError());
     }, this.#patienceMs);
     this.#patienceTimer.unref();

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { links } from '../support/files.ts';
-import { mountTest } from '../support/mount.ts';
+import { type Mount, mountTest } from '../support/mount.ts';
 import { sh, shFails } from '../support/run.ts';
 import { BOB } from '../support/users.ts';
 
@@ -27,6 +27,11 @@ function readSome(dir: Dir, limit: number): string[] {
     names.push(entry.name);
   }
   return names;
+}
+
+/** With servers, where each change of a name is a round trip, a quarter of the entries fill several replies as well. */
+function entriesOn(mount: Mount, count: number): number {
+  return mount.engine === 'detached' ? Math.ceil(count / 12) * 3 : count;
 }
 
 mountTest('mkdir and rmdir make and remove, and fail as their man pages say', (t, mount) => {
@@ -221,8 +226,9 @@ mountTest('ls -l shows what was made', async (t, mount) => {
   t.regex(out, /^drwxr-xr-x 2 \d+ 2001-02-03 \S+ \+0000 d$/m);
 });
 
-mountTest('ten thousand entries list completely while others come and go', (t, mount) => {
-  const stable = Array.from({ length: 10_000 }, (_, i) => `stable-${i}`);
+mountTest('thousands of entries list completely while others come and go', (t, mount) => {
+  const doomed = entriesOn(mount, 2000);
+  const stable = Array.from({ length: 5 * doomed }, (_, i) => `stable-${i}`);
   for (const [index, name] of stable.entries()) {
     writeFileSync(mount.at(name), '');
     if (index % 5 === 0) writeFileSync(mount.at(`doomed-${index / 5}`), '');
@@ -235,9 +241,9 @@ mountTest('ten thousand entries list completely while others come and go', (t, m
       const names = readSome(dir, 250);
       if (names.length === 0) break;
       seen.push(...names);
-      for (let i = round * 30; i < (round + 1) * 30 && i < 2000; i++) {
-        unlinkSync(mount.at(`doomed-${1999 - i}`));
-        removed.add(`doomed-${1999 - i}`);
+      for (let i = round * 30; i < (round + 1) * 30 && i < doomed; i++) {
+        unlinkSync(mount.at(`doomed-${doomed - 1 - i}`));
+        removed.add(`doomed-${doomed - 1 - i}`);
         if (i % 4 === 0) writeFileSync(mount.at(`late-${i}`), '');
       }
     }
@@ -255,13 +261,14 @@ mountTest('ten thousand entries list completely while others come and go', (t, m
 mountTest(
   'entries renamed within a folder being listed are not lost from the next listing',
   (t, mount) => {
-    for (let i = 0; i < 3000; i++) writeFileSync(mount.at(`before-${i}`), '');
+    const count = entriesOn(mount, 3000);
+    for (let i = 0; i < count; i++) writeFileSync(mount.at(`before-${i}`), '');
     const dir = opendirSync(mount.path);
-    readSome(dir, 1000);
-    for (let i = 0; i < 3000; i += 2) renameSync(mount.at(`before-${i}`), mount.at(`after-${i}`));
+    readSome(dir, count / 3);
+    for (let i = 0; i < count; i += 2) renameSync(mount.at(`before-${i}`), mount.at(`after-${i}`));
     readSome(dir, Infinity);
     dir.closeSync();
-    t.is(new Set(readdirSync(mount.path)).size, 3000);
+    t.is(new Set(readdirSync(mount.path)).size, count);
   },
 );
 
@@ -269,7 +276,8 @@ mountTest(
   'removing entries while listing them empties the folder, as rm -r does',
   async (t, mount) => {
     mkdirSync(mount.at('d'));
-    for (let i = 0; i < 5000; i++) writeFileSync(mount.at('d', `file-${i}`), '');
+    const count = entriesOn(mount, 5000);
+    for (let i = 0; i < count; i++) writeFileSync(mount.at('d', `file-${i}`), '');
     const dir = opendirSync(mount.at('d'), { bufferSize: 16 });
     for (let entry = dir.readSync(); entry !== null; entry = dir.readSync()) {
       unlinkSync(mount.at('d', entry.name));
