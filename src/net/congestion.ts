@@ -1,7 +1,7 @@
 /**
  * Congestion control of connections over loopback. A site may have chosen one that paces what is sent (BBR) for the sake
- * of its long links; over loopback that costs a third of the throughput and wins nothing. Linux goes on pacing a socket
- * that has begun to, so the choice is made before the connection exists.
+ * of its long links; over loopback that slows 1 MiB and its answer from 0.16 to 0.25 ms and wins nothing (docs/performance.md).
+ * Linux goes on pacing a socket that has begun to, so the choice is made before the connection exists.
  */
 import { createRequire } from 'node:module';
 import { isIPv6, Socket, type OnReadOpts, type Server } from 'node:net';

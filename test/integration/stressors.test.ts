@@ -63,6 +63,7 @@ if (isInstalled) {
     t.deepEqual(unknown, []);
   });
 } else {
+  // `npm test` installs or demands the package; without it come only who run this file by itself, or skip mounts.
   test.skip('the stressors of stress-ng (Debian package stress-ng is not installed)', () =>
     undefined);
 }
