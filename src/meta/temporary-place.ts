@@ -21,7 +21,7 @@ import { tryLockFile } from './file-lock.ts';
 const PREFIX = 'imssfs-meta-';
 const FILE_NAME = 'data';
 
-/** A folder without a database may be one whose owner is about to make it. */
+/** A younger folder may be one whose owner is about to make the database in it, or to lock it. */
 const GRACE_MS = 60_000;
 
 /** Makes a folder of mode 0700 below `within`, or where temporary things of this user belong. */
@@ -85,11 +85,12 @@ function removeLeftovers(parent: string, nowMs: number): void {
 function removeIfDead(folder: string, nowMs: number): void {
   const stat = statSync(folder);
   if (!stat.isDirectory() || stat.uid !== process.getuid?.()) return;
+  if (nowMs - stat.mtimeMs <= GRACE_MS) return;
   let fd: number;
   try {
     fd = openSync(join(folder, FILE_NAME), 'r');
   } catch {
-    if (nowMs - stat.mtimeMs > GRACE_MS) removeTemporaryFolder(folder);
+    removeTemporaryFolder(folder);
     return;
   }
   try {

@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto';
 import {
   existsSync,
   mkdirSync,
-  readdirSync,
   readFileSync,
+  readdirSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { open } from 'lmdb';
 import { SystemClock } from '../../../src/clock.ts';
@@ -64,14 +65,20 @@ test('a temporary database is private and goes at close', async (t) => {
 test('what a crashed process left behind goes at the next open, a living one’s does not', async (t) => {
   const folder = temporaryFolder(t);
   const alive = await openStore(t, { temporaryIn: folder });
-  mkdirSync(join(folder, 'imssfs-meta-dead00'));
-  writeFileSync(join(folder, 'imssfs-meta-dead00', 'data'), 'x');
-  mkdirSync(join(folder, 'imssfs-meta-young0'));
-  mkdirSync(join(folder, 'another'));
+  const withData = (name: string): string => {
+    mkdirSync(join(folder, name));
+    writeFileSync(join(folder, name, 'data'), 'x');
+    return join(folder, name);
+  };
+  const dead = withData('imssfs-meta-dead00');
+  // Its owner has made the database, and not locked it yet.
+  const starting = withData('imssfs-meta-young0');
+  const other = withData('another');
+  for (const old of [dead, other, dirname(alive.path)]) utimesSync(old, 0, 0);
   await openStore(t, { temporaryIn: folder, clock: new SystemClock() });
-  t.false(existsSync(join(folder, 'imssfs-meta-dead00')));
-  t.true(existsSync(join(folder, 'imssfs-meta-young0')));
-  t.true(existsSync(join(folder, 'another')));
+  t.false(existsSync(dead));
+  t.true(existsSync(starting));
+  t.true(existsSync(other));
   t.true(existsSync(alive.path));
 });
 
