@@ -85,7 +85,7 @@ test.serial('no request is ever answered by a timer', async (t) => {
   });
   // The same package as it comes: it does set one.
   const Plain = fakeFuseNative([]);
-  const plain = new Plain('/nowhere', { statfs: () => undefined } as never, { timeout: 60_000 });
+  const plain = new Plain('/nowhere', { statfs: () => undefined } as never, { timeout: 100 });
   const before = timers();
   plain._handlers[numberOf('statfs')]?.(Buffer.alloc(RECORD_BYTES), numberOf('statfs'), '/');
   t.is(timers(), before + 1);
