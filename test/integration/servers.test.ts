@@ -287,7 +287,7 @@ test('status tells of servers that answer and of those that do not', async (t) =
   const [first, second] = await clusterStatus({
     metaServers: [meta.address, gone.address],
     secret: SECRET,
-    waitMs: 500,
+    waitMs: 3000,
     logger: silentLogger,
   });
   t.is(first?.status?.pid, process.pid);

@@ -11,19 +11,21 @@ const MOST_MS = 4;
 export class PendingPoll {
   readonly #limitMs: number;
   readonly #isPending: () => boolean;
+  readonly #nowMs: () => number;
   #untilMs = 0;
   #isTurning = false;
 
   /** `busyPollMs` is how long the session looks for the kernel's next request; 0 never polls. */
-  constructor(busyPollMs: number, isPending: () => boolean) {
+  constructor(busyPollMs: number, isPending: () => boolean, nowMs = () => performance.now()) {
     this.#limitMs = Math.min(busyPollMs * ANSWER_FACTOR, MOST_MS);
     this.#isPending = isPending;
+    this.#nowMs = nowMs;
   }
 
   /** A request begins to wait. */
   begin(): void {
     if (this.#limitMs === 0) return;
-    this.#untilMs = performance.now() + this.#limitMs;
+    this.#untilMs = this.#nowMs() + this.#limitMs;
     if (this.#isTurning) return;
     this.#isTurning = true;
     setImmediate(this.#turn);
@@ -31,7 +33,7 @@ export class PendingPoll {
 
   /** An event loop with something to do in its next turn looks at its sockets without sleeping. */
   readonly #turn = (): void => {
-    if (this.#isPending() && performance.now() < this.#untilMs) setImmediate(this.#turn);
+    if (this.#isPending() && this.#nowMs() < this.#untilMs) setImmediate(this.#turn);
     else this.#isTurning = false;
   };
 }
