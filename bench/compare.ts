@@ -33,7 +33,7 @@ async function possibleWorkloads(
   const { only, sizeMib, quick, files } = options;
   const matches = ({ name }: Workload): boolean => only?.test(name) ?? true;
   const large = fioWorkloads({ sizeMib, quick }).filter(matches);
-  const small = smallFileWorkloads({ files }).filter(matches);
+  const small = smallFileWorkloads({ files, quick }).filter(matches);
   if (only !== undefined && large.length + small.length === 0) {
     throw new OptionError(`--only ${only.source}: no workload has such a name`);
   }
@@ -84,7 +84,8 @@ async function run(options: BenchOptions): Promise<Figures> {
   const place = new Place();
   try {
     const capacityMib = options.sizeMib * 2 + SPARE_MIB;
-    const request = { names: options.targets, capacityMib, signal };
+    const { targets: names, quick } = options;
+    const request = { names, quick, capacityMib, signal };
     const targets = await mountTargets(place, request, leaveOut);
     const neededMib = targets.length * options.sizeMib * 2;
     if (neededMib > freemem() / 2 ** 20) {

@@ -6,7 +6,7 @@ export const USAGE = `Compares imssfs with tmpfs and with a C file system over F
   --quick           seconds instead of minutes: that it runs, not how fast
   --rounds N        measured rounds, after one that is not (default 5; 1 and none with --quick)
   --size MIB        data of the large-file workloads (default 512; 16 with --quick)
-  --files N         files of the small-file workloads (default 3000; 300 with --quick)
+  --files N         files of the small-file workloads (default 3000; 100 with --quick)
   --only REGEX      only the workloads whose name matches
   --targets A,B     only these targets (see docs/performance.md)
   --json FILE       write all samples, and the machine, to FILE
@@ -38,7 +38,7 @@ export interface BenchOptions {
 }
 
 const FULL = { rounds: 5, warmUps: 1, sizeMib: 512, files: 3000 } as const;
-const QUICK = { rounds: 1, warmUps: 0, sizeMib: 16, files: 300 } as const;
+const QUICK = { rounds: 1, warmUps: 0, sizeMib: 16, files: 100 } as const;
 /** The folders of the tree and the jobs of fio divide what they are given. */
 const LEAST = { rounds: 1, sizeMib: 4, files: 50 } as const;
 

@@ -21,7 +21,11 @@ import { pathToFileURL } from 'node:url';
 /** What is to be done, as JSON in the first argument. */
 export interface WorkerJob {
   readonly operation: OperationName;
-  readonly cold: boolean;
+  /**
+   * What the machine forgets before it is timed. `entries`, dentries and inodes, is for runs whose figures nobody reads:
+   * forgotten pages are those of all other programs, too.
+   */
+  readonly forgets: 'nothing' | 'entries' | 'everything';
   /** Made, and gone again at the end. */
   readonly folder: string;
   /** An empty folder elsewhere. */
@@ -157,8 +161,8 @@ function perform(job: WorkerJob): number {
   const operation: Operation = OPERATIONS[job.operation];
   mkdirSync(job.folder);
   operation.prepare?.(job);
-  if (job.cold) {
-    writeFileSync('/proc/sys/vm/drop_caches', '3');
+  if (job.forgets !== 'nothing') {
+    writeFileSync('/proc/sys/vm/drop_caches', job.forgets === 'entries' ? '2' : '3');
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SETTLE_MS);
     operation.load?.(job);
   }
@@ -173,7 +177,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const job = JSON.parse(process.argv[2] ?? '') as WorkerJob;
   perform({
     ...job,
-    cold: false,
+    forgets: 'nothing',
     folder: `${job.folder}-rehearsal`,
     files: Math.min(job.files, REHEARSAL_FILES),
     folders: 1,

@@ -36,18 +36,24 @@ const TREE: readonly Row[] = [
   { operation: 'tree-remove', name: 'rm -r', headline: true },
 ];
 
-export function smallFileWorkloads(options: { files: number }): Workload[] {
+export function smallFileWorkloads(options: { files: number; quick: boolean }): Workload[] {
+  const { quick } = options;
   const folders = Math.max(1, Math.round((options.files * TREE_SHARE) / FILES_PER_FOLDER));
   const tree = `tree of ${(folders * FILES_PER_FOLDER).toLocaleString('en')} files in ${folders} folders`;
   return [
-    ...FLAT.map((row) => workload(row, row.name, { files: options.files, folders: 1 })),
+    ...FLAT.map((row) => workload(row, row.name, { quick, files: options.files, folders: 1 })),
     ...TREE.map((row) =>
-      workload(row, `${tree}: ${row.name}`, { files: FILES_PER_FOLDER, folders }),
+      workload(row, `${tree}: ${row.name}`, { quick, files: FILES_PER_FOLDER, folders }),
     ),
   ];
 }
 
-function workload(row: Row, name: string, counts: { files: number; folders: number }): Workload {
+function workload(
+  row: Row,
+  name: string,
+  options: { quick: boolean; files: number; folders: number },
+): Workload {
+  const { quick, ...counts } = options;
   return {
     name,
     unit: 'files/s',
@@ -57,7 +63,7 @@ function workload(row: Row, name: string, counts: { files: number; folders: numb
     run: async (scope) => {
       const job: WorkerJob = {
         operation: row.operation,
-        cold: row.cold === true,
+        forgets: row.cold === true ? (quick ? 'entries' : 'everything') : 'nothing',
         folder: join(scope.folder, 'small'),
         spare: scope.spare,
         ...counts,

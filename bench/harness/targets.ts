@@ -30,8 +30,8 @@ export interface TargetKind {
   readonly role?: 'base' | 'reference';
   /** Name of the target that it is compared with instead of base and reference. */
   readonly comparedWith?: string;
-  /** Measured although nobody asked for it by name. */
-  readonly byDefault: boolean;
+  /** Measured although nobody asked for it by name: always, or in full runs alone. */
+  readonly byDefault: boolean | 'in full';
   /** It is what is tested: that it cannot be mounted is no reason to go on without it. */
   mustMount?(): boolean;
   /** Returns where it is mounted. Rejects with the reason why it cannot be. */
@@ -77,7 +77,7 @@ const TARGETS: readonly TargetKind[] = [
     name: 'detached-1',
     title: 'imssfs, 1 block server',
     comparedWith: 'kernel',
-    byDefault: true,
+    byDefault: 'in full',
     mustMount: () => true,
     mount: (place, capacityMib) => mountDetached(place, { blockServers: 1, capacityMib }),
   },
@@ -132,13 +132,20 @@ export const TARGET_NAMES: readonly string[] = TARGETS.map(({ name }) => name);
  */
 export async function mountTargets(
   place: Place,
-  request: { names: readonly string[] | undefined; capacityMib: number; signal: AbortSignal },
+  request: {
+    names: readonly string[] | undefined;
+    quick: boolean;
+    capacityMib: number;
+    signal: AbortSignal;
+  },
   onLeftOut: (line: string) => void,
 ): Promise<Target[]> {
   const mounted: Target[] = [];
   const isWanted = ({ name, role, byDefault }: TargetKind): boolean =>
     request.names?.includes(name) ??
-    (byDefault || (role === 'reference' && !mounted.some((target) => target.kind.role === role)));
+    (byDefault === true ||
+      (byDefault === 'in full' && !request.quick) ||
+      (role === 'reference' && !mounted.some((target) => target.kind.role === role)));
   for (const kind of TARGETS) {
     if (!isWanted(kind)) continue;
     request.signal.throwIfAborted();

@@ -147,7 +147,7 @@ mountTest(
   'after thousands of cycles of creating, opening, listing and removing, nothing more is held than before',
   async (t, mount) => {
     // fuse-native takes several times as long for each: it translates a path for every operation.
-    const count = mount.engine === 'kernel' ? 5_000 : 1_000;
+    const count = mount.engine === 'kernel' ? 2_000 : 500;
     const daemon = daemonOfMount(mount);
     const cycles = (prefix: string, times: number): void => {
       for (let i = 0; i < times; i++) {
@@ -231,7 +231,7 @@ mountTest(
   async (t, mount) => {
     const daemon = daemonOfMount(mount);
     const data = pattern(128 * KiB);
-    const COUNT = 600;
+    const COUNT = 300;
     const answers: DaemonCounts[] = [];
     for (let round = 0; round < 6; round++) {
       const bytesOf = (index: number): number => (index * 7919 + round * 104_729) % data.length;

@@ -6,7 +6,7 @@ import { mountTest } from '../support/mount.ts';
 import { sh } from '../support/run.ts';
 
 /** The full figure is 1,000,000; the default keeps a run of the suite short. */
-const ENTRIES = Number(process.env['IMSSFS_TEST_ENTRIES'] ?? 20_000);
+const ENTRIES = Number(process.env['IMSSFS_TEST_ENTRIES'] ?? 8_000);
 const MAX_CREATE_SECONDS_PER_100K = 240;
 
 const STATTER = fileURLToPath(new URL('../support/statter.js', import.meta.url));

@@ -22,7 +22,7 @@ import type { Operation } from './operation.ts';
 import { openPlaces, type Places } from './places.ts';
 import { Progress } from './progress.ts';
 
-const DEFAULT_OPERATIONS = 20_000;
+const DEFAULT_OPERATIONS = 10_000;
 const MAX_SCRIPT_OPERATIONS = 100;
 /** Scripts for one seed; the next so many have the next seed, so that a failure is found again soon. */
 const SCRIPTS_PER_SEED = 200;

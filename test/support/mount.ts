@@ -64,6 +64,8 @@ export interface MountTestOptions extends MountOptions {
   needsRoot?: boolean;
   /** Engines that this test is not meant for. */
   notOn?: readonly EngineName[];
+  /** Engines on which it runs only where IMSSFS_TEST_ON asks for them: it takes long there, and shows little more. */
+  notByDefaultOn?: readonly EngineName[];
   /** What fuse-native lacks that this test is about: skipped there. */
   lacks?: NativeLimitName;
   /** Looks at the mount's root, at its daemon or at all that it holds. */
@@ -77,6 +79,7 @@ const ENGINES: readonly EngineName[] = ['kernel', 'fuse-native', 'detached', 'tm
 
 export const isRoot = process.getuid?.() === 0;
 export const skipsMounts = process.env['IMSSFS_SKIP_MOUNT_TESTS'] === '1';
+const areAskedFor = process.env['IMSSFS_TEST_ON'] !== undefined;
 export const engines = (process.env['IMSSFS_TEST_ON'] ?? defaultEngines())
   .split(',')
   .map(engineName);
@@ -117,6 +120,7 @@ export function mountTest(title: string, body: MountBody, options: MountTestOpti
   unmountAtEnd();
   for (const engine of engines) {
     if (options.notOn?.includes(engine) === true) continue;
+    if (!areAskedFor && options.notByDefaultOn?.includes(engine) === true) continue;
     const lacking = engine === 'fuse-native' ? options.lacks : undefined;
     const isSkipped =
       skipsMounts || lacking !== undefined || (options.needsRoot === true && !isRoot);

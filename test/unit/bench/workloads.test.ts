@@ -4,7 +4,7 @@ import { smallFileWorkloads } from '../../../bench/harness/small-files.ts';
 
 const all = [
   ...fioWorkloads({ sizeMib: 512, quick: false }),
-  ...smallFileWorkloads({ files: 3000 }),
+  ...smallFileWorkloads({ files: 3000, quick: false }),
 ];
 
 test('no two workloads share a name', (t) => {
