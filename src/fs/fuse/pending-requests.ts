@@ -146,8 +146,7 @@ export class PendingRequests {
    */
   givenUpBy(handle: number): Promise<void> | undefined {
     for (const pending of this.#pending.values()) {
-      const { input } = pending.request as { input?: { fh?: unknown } };
-      if (pending.isAnswered && input?.fh === handle) return endOf(pending);
+      if (pending.isAnswered && usesHandle(pending.request, handle)) return endOf(pending);
     }
     return undefined;
   }
@@ -171,6 +170,11 @@ export class PendingRequests {
       controller.abort(new FsError('EINTR'));
     }
   }
+}
+
+function usesHandle({ input }: { readonly input?: unknown }, handle: number): boolean {
+  const { fh, fh_in, fh_out } = (input ?? {}) as Readonly<Record<string, unknown>>;
+  return [fh, fh_in, fh_out].includes(handle);
 }
 
 function endOf({ listeners }: PendingRequest): Promise<void> {
