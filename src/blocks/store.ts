@@ -84,7 +84,7 @@ export interface Payload {
 export interface BlockData {
   /**
    * Slices of exactly the length that was asked for. A local store's are views of its memory, valid until its next
-   * mutation: use them in the same turn.
+   * mutation: use them in the same turn. What comes by promise stays what it is until it is released.
    */
   readonly slices: Buffer[];
   /** Set where the slices lie in memory that is used again: call it once they have been used. */

@@ -131,6 +131,27 @@ test('who keeps a LOCAL block is asked once; whether somebody does, each time', 
   t.is(asked.length, 4, 'freed, it is forgotten');
 });
 
+test('what is read of own LOCAL blocks whose place had to be asked for stays what it was', async (t) => {
+  const [own, other] = makeMembers(2) as [MemoryBlockStore, MemoryBlockStore];
+  const locator = makeLocator();
+  const file = viewOf(datasetOf(1, { policy: 'LOCAL', blockSizeBytes: BLOCK }));
+  const writer = new StripedBlockStore({ members: [own, other], locator, ownServer: 0 });
+  await writeBytes(writer, file, { bytes: Buffer.alloc(BLOCK, 'a') });
+  const reader = new StripedBlockStore({
+    members: [own, other],
+    locator: {
+      ...locator,
+      locate: (inode, blocks) => Promise.resolve(locator.locate(inode, blocks)),
+    },
+    ownServer: 0,
+  });
+  const { slices } = await reader.readBlock(file, 1 as BlockIndex, { offset: 0, length: BLOCK });
+  own.free(file.inode);
+  const stranger = viewOf(datasetOf(2, { policy: 'LOCAL', blockSizeBytes: BLOCK }));
+  await writeBytes(own, stranger, { bytes: Buffer.alloc(BLOCK, 'b') });
+  t.deepEqual(Buffer.concat(slices), Buffer.alloc(BLOCK, 'a'));
+});
+
 test('a server that is down fails its own files, not those of others', async (t) => {
   const members: BlockStore[] = makeMembers(3);
   const dead = replacing(
