@@ -12,6 +12,7 @@ import type { Hello } from '../net/handshake.ts';
 import type { Operation } from '../net/operation.ts';
 import type { Stat } from '../stat.ts';
 import { runTask } from '../task.ts';
+import { requireEach, requireMap, requireReserved } from './answers.ts';
 import { mergeMaps } from './block-map.ts';
 import { BlockOperation, MOST_PER_MESSAGE, shardOf } from './protocol.ts';
 import { reserveAll } from './reservations.ts';
@@ -90,7 +91,7 @@ export class RemoteBlockStore implements BlockStore {
 
   async readInner(dataset: Dataset): Promise<DataAttributes | undefined> {
     const answers = await this.#inner(dataset, BlockOperation.readInners, [[dataset]]);
-    this.#requireEach([dataset], answers);
+    requireEach(this.name, [dataset], answers);
     const [answer] = answers;
     if (answer instanceof FsError) throw named(answer, this.name);
     return answer;
@@ -107,7 +108,7 @@ export class RemoteBlockStore implements BlockStore {
       chunksOf(group).map(async (positions) => {
         const wanted = positions.map((position) => datasets[position] as Dataset);
         const { value } = await this.#callShard(shard, BlockOperation.readInners, [wanted]);
-        this.#requireEach(wanted, value);
+        requireEach(this.name, wanted, value);
         for (const [at, position] of positions.entries()) {
           const answer = value[at];
           result[position] = answer instanceof FsError ? named(answer, this.name) : answer;
@@ -243,12 +244,21 @@ export class RemoteBlockStore implements BlockStore {
     const all = reserveAll(
       parts.map(({ shard, chunk }) => ({
         extents: chunk,
-        reserve: async (wanted) =>
-          (await this.#callShard(shard, BlockOperation.reserve, [view, wanted])).value,
+        reserve: (wanted) => this.#reserveAt(shard, view, wanted),
         unreserve: (added) => this.unreserve(view, added),
       })),
     );
     return await runTask(all);
+  }
+
+  async #reserveAt(
+    shard: number,
+    view: DatasetView,
+    extents: readonly BlockExtent[],
+  ): Promise<Reserved> {
+    const { value } = await this.#callShard(shard, BlockOperation.reserve, [view, extents]);
+    const { blockSizeBytes } = view.layout;
+    return requireReserved(this.name, { extents, blockSizeBytes }, value);
   }
 
   async unreserve(
@@ -274,7 +284,9 @@ export class RemoteBlockStore implements BlockStore {
   }
 
   async map(view: DatasetView, first: BlockIndex, count: number): Promise<BlockMap> {
-    return mergeMaps(await this.#everyShard(BlockOperation.map, [view, first, count]));
+    const question = { first, count, blockSizeBytes: view.layout.blockSizeBytes };
+    const maps = await this.#everyShard(BlockOperation.map, [view, first, count]);
+    return mergeMaps(maps.map((map) => requireMap(this.name, question, map)));
   }
 
   async copyBlock(
@@ -330,7 +342,7 @@ export class RemoteBlockStore implements BlockStore {
       for (const chunk of chunksOf(positions)) {
         const wanted = chunk.map((at) => blocks[at] as BlockIndex);
         const { value } = await this.#callShard(shard, BlockOperation.locate, [dataset, wanted]);
-        this.#requireEach(wanted, value);
+        requireEach(this.name, wanted, value);
         for (const [at, position] of chunk.entries()) {
           result[position] = { server: 0, storedBytes: value[at] };
         }
@@ -338,13 +350,6 @@ export class RemoteBlockStore implements BlockStore {
     });
     await settleAll(parts);
     return result;
-  }
-
-  /** EIO unless there are as many answers as questions: what is missing would be taken for what does not exist. */
-  #requireEach(questions: readonly unknown[], answers: readonly unknown[]): void {
-    if (answers.length === questions.length) return;
-    const told = `${answers.length} answers to ${questions.length} questions`;
-    throw new FsError('EIO', `block server ${this.name} gave ${told}`);
   }
 
   /** Asks the shard that keeps the dataset's block 0. */

@@ -19,6 +19,8 @@ const munmapFn = libc.func('int munmap(void *, size_t)');
 const copyFileRangeFn = libc.func(
   'int64_t copy_file_range(int, _Inout_ int64_t *, int, _Inout_ int64_t *, size_t, unsigned int)',
 );
+const flockFn = libc.func('int flock(int, int)');
+const fcntlFn = libc.func('int fcntl(int, int, ...)');
 const linkatFn = libc.func('int linkat(int, const char *, int, const char *, int)');
 const symlinkFn = libc.func('int symlink(const void *, const char *)');
 
@@ -86,6 +88,36 @@ export function copyFileRange(
 ): number {
   const copied: unknown = copyFileRangeFn(from.fd, [from.offset], to.fd, [to.offset], length, 0);
   return checked('copy_file_range', copied);
+}
+
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+export const LOCK_UN = 8;
+
+export function flock(fd: number, operation: number): void {
+  checked('flock', flockFn(fd, operation));
+}
+
+export const F_GETLK = 5;
+export const F_SETLK = 6;
+export const F_WRLCK = 1;
+export const F_UNLCK = 2;
+
+/** `struct flock` of 64-bit Linux. */
+const FLOCK_BYTES = 32;
+
+/** fcntl(2) for locks of a process; returns the type of the lock as the call has left it. */
+export function recordLock(
+  fd: number,
+  command: number,
+  { type, start, length }: { type: number; start: number; length: number },
+): number {
+  const flock = Buffer.alloc(FLOCK_BYTES);
+  flock.writeInt16LE(type, 0);
+  flock.writeBigInt64LE(BigInt(start), 8);
+  flock.writeBigInt64LE(BigInt(length), 16);
+  checked('fcntl', fcntlFn(fd, command, 'void *', flock));
+  return flock.readInt16LE(0);
 }
 
 export const O_TMPFILE = 0o20200000;

@@ -33,6 +33,7 @@ import {
 import { join } from 'node:path';
 import { argv, stdout } from 'node:process';
 import { blocksAttribute, INFO_ATTRIBUTE } from '../../src/fs/dataset-info.ts';
+import * as libc from './libc.ts';
 import { getxattr, listxattr, removexattr, setxattr } from './libc.ts';
 import { pattern } from './pattern.ts';
 
@@ -109,6 +110,67 @@ function useData(folder: string): void {
   attempt(() => readFileSync(path));
 }
 
+/** Data, a hole, reserved room and data again; then a copy of it. */
+function useRanges(folder: string): void {
+  const path = join(folder, 'ranges');
+  const expected = Buffer.concat([DATA], 4 * MIB);
+  const change = (fd: number, mode: number, range: { offset: number; length: number }): void => {
+    attempt(() => {
+      libc.fallocate(fd, mode, range);
+    });
+  };
+  withFile(path, 'wx+', (fd) => {
+    attempt(() => writeSync(fd, DATA, 0, DATA.length, 0));
+    change(fd, 0, { offset: MIB, length: 3 * MIB });
+    change(fd, libc.FALLOC_FL_PUNCH_HOLE_KEEP_SIZE, { offset: 4096, length: MIB });
+    change(fd, libc.FALLOC_FL_ZERO_RANGE, { offset: 2 * MIB, length: 4096 });
+    expected.fill(0, 4096, 4096 + MIB).fill(0, 2 * MIB, 2 * MIB + 4096);
+    for (const [whence, from, to] of [
+      [libc.SEEK_HOLE, 0, 4096],
+      [libc.SEEK_DATA, 4096, 4096 + MIB],
+    ] as const) {
+      const found = attempt(() => libc.lseek(fd, from, whence));
+      if (found !== undefined && found !== to) count('WRONG');
+    }
+    withFile(`${path}-copy`, 'wx+', (target) => {
+      const from = { fd, offset: 0 };
+      attempt(() => libc.copyFileRange(from, { fd: target, offset: 10 }, expected.length));
+    });
+  });
+  const read = attempt(() => readFileSync(path));
+  expectData(read, expected);
+  const copy = attempt(() => readFileSync(`${path}-copy`));
+  expectData(copy, Buffer.concat([Buffer.alloc(10), expected]));
+}
+
+function useNameless(folder: string): void {
+  const path = join(folder, 'named');
+  withFile(folder, libc.O_TMPFILE | constants.O_RDWR, (fd) => {
+    attempt(() => writeSync(fd, DATA, 0, DATA.length, 0));
+    attempt(() => {
+      libc.linkOpenFile(fd, path);
+    });
+  });
+  readBack(path);
+}
+
+function useLocks(folder: string): void {
+  withFile(join(folder, 'locked'), 'wx+', (fd) => {
+    const whole = { start: 0, length: 0 };
+    const { LOCK_EX, LOCK_NB, LOCK_UN, F_GETLK, F_SETLK, F_WRLCK, F_UNLCK } = libc;
+    for (const operation of [LOCK_EX | LOCK_NB, LOCK_UN]) {
+      attempt(() => {
+        libc.flock(fd, operation);
+      });
+    }
+    attempt(() => libc.recordLock(fd, F_SETLK, { ...whole, type: F_WRLCK }));
+    attempt(() => writeSync(fd, 'locked'));
+    const inTheWay = attempt(() => libc.recordLock(fd, F_GETLK, { ...whole, type: F_WRLCK }));
+    if (inTheWay !== undefined && inTheWay !== F_UNLCK) count('WRONG');
+    attempt(() => libc.recordLock(fd, F_SETLK, { ...whole, type: F_UNLCK }));
+  });
+}
+
 function useLayout(folder: string): void {
   const path = join(folder, 'here');
   withFile(path, 'wx', () => undefined);
@@ -180,7 +242,8 @@ for (let round = 0; round < Number(rounds); round++) {
   attempt(() => {
     mkdirSync(folder, { recursive: true });
   });
-  for (const use of [useData, useLayout, useXattrs, useNames]) use(folder);
+  const uses = [useData, useRanges, useNameless, useLocks, useLayout, useXattrs, useNames];
+  for (const use of uses) use(folder);
   attempt(() => {
     rmSync(folder, { recursive: true });
   });

@@ -35,7 +35,7 @@ import { describe, run, runOk } from '../../support/run.ts';
 const mountTest = skipsMounts ? test.skip : test.serial;
 const WORKER = fileURLToPath(new URL('../../support/use-everything.js', import.meta.url));
 const START_MS = 60_000;
-const TEST_MS = 150_000;
+const TEST_MS = 240_000;
 const ROUNDS = 12;
 /** Of a hundred replies so many are lies; of those to operations that no lie was told about yet, a few times, so many. */
 const LIES_IN_A_HUNDRED = 3;
@@ -236,6 +236,8 @@ const POISONS: readonly (readonly [operation: string, what: string, poison: Pois
   ],
   ['list', 'more to come, for ever', ([directory, upTo]) => [directory, upTo, [], false]],
   ['truncate', 'no truncation', (attributes) => attributes.slice(0, -1)],
+  ['map', 'blocks that never come to an end', (map) => map.with(0, 1).with(1, 0)],
+  ['map', 'data behind the end of its block', (map) => map.with(3, [[1, [0, 2 ** 40]]])],
 ];
 
 mountTest('answers that cannot be true end neither the mount nor the patience', async (t) => {
