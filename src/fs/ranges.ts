@@ -9,12 +9,12 @@ import {
   type RoomUse,
 } from '../blocks/store.ts';
 import { FsError } from '../errno.ts';
-import type { HandleId } from '../ids.ts';
-import { type Task, wait } from '../task.ts';
+import type { HandleId, InodeId } from '../ids.ts';
+import { type MaybePromise, type Task, wait } from '../task.ts';
 import { copyRange } from './copying.ts';
 import { extentAt } from './extents.ts';
 import type { FileData } from './file-data.ts';
-import type { OpenFile } from './handles.ts';
+import { levelOf, type OpenFile } from './handles.ts';
 import { findData, findHole } from './seeking.ts';
 import { waitToTheEnd } from './settle.ts';
 import { MAX_FILE_BYTES } from './writer.ts';
@@ -39,17 +39,21 @@ export interface FileRangesOptions {
   blocks: BlockStore;
   /** Drops capabilities and, with `bits`, set-uid and set-gid, before data is changed. */
   dropPrivileges: (file: OpenFile, bits: boolean) => Task<void>;
+  /** Makes the kernel forget a file's pages, when it has written those that were changed. */
+  dropPages: (inode: InodeId) => MaybePromise<void>;
 }
 
 export class FileRanges {
   readonly #data: FileData;
   readonly #blocks: BlockStore;
   readonly #dropPrivileges: FileRangesOptions['dropPrivileges'];
+  readonly #dropPages: FileRangesOptions['dropPages'];
 
   constructor(options: FileRangesOptions) {
     this.#data = options.data;
     this.#blocks = options.blocks;
     this.#dropPrivileges = options.dropPrivileges;
+    this.#dropPages = options.dropPages;
   }
 
   /** Room for the range: writes there will not fail with ENOSPC. EBADF, EFBIG, EINVAL, ENOSPC (nothing has changed then). */
@@ -152,11 +156,21 @@ export class FileRanges {
 
   *#seek(handle: HandleId, offset: number, find: typeof findData): Task<number> {
     const file = this.#data.handles.file(handle);
+    yield* this.#writeMapped(file);
     const sizeBytes = yield* this.#data.sizeOf(file);
     if (offset < 0 || offset >= sizeBytes) throw new FsError('ENXIO');
     return yield* this.#data.withFreshViews([file], () =>
       find(this.#blocks, file.view, { offset, sizeBytes }),
     );
+  }
+
+  /**
+   * What was changed in a shared mapping is in the kernel's pages alone until it writes them, and of lseek(2) it does not
+   * write them first (`fuse_file_llseek`): what they hold would be taken for holes.
+   */
+  *#writeMapped({ inode }: OpenFile): Task<void> {
+    if (levelOf(this.#data.handles.shared(inode)) !== 'write') return;
+    yield* wait(this.#dropPages(inode));
   }
 
   /**

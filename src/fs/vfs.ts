@@ -120,6 +120,7 @@ export class Vfs {
       data: this.#data,
       blocks: options.blocks,
       dropPrivileges: (file, bits) => this.#dropPrivileges(file, bits),
+      dropPages: (inode) => this.onStalePages?.(inode),
     });
     this.references = new InodeReferences((inode) => {
       this.#reap(inode);

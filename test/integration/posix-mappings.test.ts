@@ -16,6 +16,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import * as libc from '../support/libc.ts';
 import { dropPages, mapFile, PAGE_BYTES } from '../support/mapping.ts';
 import { mountTest } from '../support/mount.ts';
 import { pattern } from '../support/pattern.ts';
@@ -186,4 +187,36 @@ mountTest(
     const result = await run(path, ['0']);
     t.is(result.status, 0, describe(result));
   },
+);
+
+mountTest(
+  'what was written to a mapping, and not synchronised, is data to lseek and to cp',
+  async (t, mount) => {
+    const path = mount.at('file');
+    const fd = openSync(path, 'w+');
+    ftruncateSync(fd, 4 * MIB);
+    const { bytes, unmap } = mapFile(fd, { offset: 0, length: 4 * MIB });
+    // As long as it is mapped, it is open.
+    closeSync(fd);
+    try {
+      for (const at of [MIB + 2 * PAGE_BYTES, 3 * MIB]) {
+        bytes.write('mapped', at);
+        const reader = openSync(path, 'r');
+        try {
+          const from = at > 2 * MIB ? 2 * MIB : 0;
+          t.is(libc.lseek(reader, from, libc.SEEK_DATA), at);
+          t.is(libc.lseek(reader, at, libc.SEEK_HOLE), at + PAGE_BYTES);
+          t.is(libc.lseek(reader, from, libc.SEEK_HOLE), from);
+        } finally {
+          closeSync(reader);
+        }
+      }
+      bytes.write('once more', 2 * MIB);
+      await sh('cp --sparse=auto file copy', { cwd: mount.path });
+      t.true(readFileSync(mount.at('copy')).equals(bytes));
+    } finally {
+      unmap();
+    }
+  },
+  { lacks: 'ranges' },
 );
