@@ -9,6 +9,7 @@ import type { Dataset } from '../layout.ts';
 import { type MaybePromise, type Task, wait } from '../task.ts';
 import { BlockLocations } from './block-locations.ts';
 import { placeOf, placeOfStranger } from './placement.ts';
+import type { BlockExtent } from './store.ts';
 
 /** EIO for a place that only a damaged record or answer can name. */
 export function noMember({ inode }: Dataset, server: number | undefined): FsError {
@@ -101,6 +102,23 @@ export class BlockServers {
       }
     }
     return found;
+  }
+
+  /** Parts of blocks that are to be written, by server. */
+  *claimedExtents(
+    dataset: Dataset,
+    extents: readonly BlockExtent[],
+  ): Task<(readonly [number, BlockExtent[]])[]> {
+    const blocks = new Set(extents.map(({ block }) => block));
+    const servers = yield* this.claimedAll(dataset, blocks);
+    const groups = new Map<number, BlockExtent[]>();
+    for (const extent of extents) {
+      const server = servers.get(extent.block) ?? 0;
+      const group = groups.get(server);
+      if (group === undefined) groups.set(server, [extent]);
+      else group.push(extent);
+    }
+    return [...groups];
   }
 
   /** The dataset is freed. */

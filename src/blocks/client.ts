@@ -14,7 +14,8 @@ import type { Stat } from '../stat.ts';
 import { runTask } from '../task.ts';
 import { requireEach, requireMap, requireReserved } from './answers.ts';
 import { mergeMaps } from './block-map.ts';
-import { BlockOperation, MOST_PER_MESSAGE, shardOf } from './protocol.ts';
+import { chunksOf, extentsByShard, settleAll } from './message-parts.ts';
+import { BlockOperation, shardOf } from './protocol.ts';
 import { reserveAll } from './reservations.ts';
 import { failureOf, named } from './server-failure.ts';
 import { ServerShards } from './server-shards.ts';
@@ -35,6 +36,7 @@ import type {
   Truncation,
   XattrMode,
 } from './store.ts';
+import { StoredDeltas } from './stored-deltas.ts';
 import type { LentBuffer, TransferBuffers } from './transfer-buffers.ts';
 import { pushZeros } from './zeros.ts';
 
@@ -67,6 +69,7 @@ export class RemoteBlockStore implements BlockStore {
   readonly name: string;
   readonly #shards: ServerShards;
   readonly #buffers: TransferBuffers;
+  readonly #deltas = new StoredDeltas();
   #freeing: FreeBatch | undefined;
 
   constructor(options: RemoteBlockStoreOptions) {
@@ -227,28 +230,29 @@ export class RemoteBlockStore implements BlockStore {
     }
   }
 
-  async discard(view: DatasetView): Promise<{ storedDelta: number }> {
-    return sumOf(await this.#everyShard(BlockOperation.discard, [view]));
+  discard(view: DatasetView): Promise<{ storedDelta: number }> {
+    return this.#changeEverywhere(view, BlockOperation.discard, [view]);
   }
 
-  async punch(
+  punch(
     view: DatasetView,
     { offset, length }: { offset: number; length: number },
     room: RoomUse,
   ): Promise<{ storedDelta: number }> {
-    return sumOf(await this.#everyShard(BlockOperation.punch, [view, offset, length, room]));
+    return this.#changeEverywhere(view, BlockOperation.punch, [view, offset, length, room]);
   }
 
   async reserve(view: DatasetView, extents: readonly BlockExtent[]): Promise<Reserved> {
-    const parts = await this.#byShard(view, extents);
+    const parts = extentsByShard(view.inode, extents, await this.#count());
     const all = reserveAll(
       parts.map(({ shard, chunk }) => ({
         extents: chunk,
-        reserve: (wanted) => this.#reserveAt(shard, view, wanted),
-        unreserve: (added) => this.unreserve(view, added),
+        reserve: (wanted) => this.#deltas.heard(view.inode, this.#reserveAt(shard, view, wanted)),
+        unreserve: (added) => this.#unreserve(view, added),
       })),
     );
-    return await runTask(all);
+    const { added } = await runTask(all);
+    return { added, ...this.#deltas.take(view.inode) };
   }
 
   async #reserveAt(
@@ -265,22 +269,17 @@ export class RemoteBlockStore implements BlockStore {
     view: DatasetView,
     extents: readonly BlockExtent[],
   ): Promise<{ storedDelta: number }> {
-    const parts = await this.#byShard(view, extents);
-    const calls = parts.map(async ({ shard, chunk }) => {
-      return (await this.#callShard(shard, BlockOperation.unreserve, [view, chunk])).value;
-    });
-    return sumOf(await settleAll(calls));
+    await this.#unreserve(view, extents);
+    return this.#deltas.take(view.inode);
   }
 
-  /** Extents as they travel: those of one shard, no more than fit one message. */
-  async #byShard(
-    { inode }: Dataset,
-    extents: readonly BlockExtent[],
-  ): Promise<{ shard: number; chunk: BlockExtent[] }[]> {
-    const shards = await this.#count();
-    const groups = Array.from({ length: shards }, (): BlockExtent[] => []);
-    for (const extent of extents) groups[shardOf(inode, extent.block, shards)]?.push(extent);
-    return groups.flatMap((group, shard) => chunksOf(group).map((chunk) => ({ shard, chunk })));
+  async #unreserve(view: DatasetView, extents: readonly BlockExtent[]): Promise<void> {
+    const parts = extentsByShard(view.inode, extents, await this.#count());
+    const calls = parts.map(async ({ shard, chunk }) => {
+      const { value } = await this.#callShard(shard, BlockOperation.unreserve, [view, chunk]);
+      this.#deltas.heard(view.inode, value);
+    });
+    await settleAll(calls);
   }
 
   async map(view: DatasetView, first: BlockIndex, count: number): Promise<BlockMap> {
@@ -306,6 +305,7 @@ export class RemoteBlockStore implements BlockStore {
 
   /** Those that are asked for in one turn travel together. */
   free(inode: InodeId): Promise<void> {
+    this.#deltas.forget(inode);
     this.#freeing ??= this.#openBatch();
     this.#freeing.inodes.push(inode);
     return this.#freeing.done;
@@ -367,12 +367,27 @@ export class RemoteBlockStore implements BlockStore {
     return await this.#callShard(shardOf(inode, block, shards), operation, request, options);
   }
 
-  async #everyShard<Q, A>(operation: Operation<Q, A>, request: Q): Promise<A[]> {
+  async #everyShard<Q, A>(
+    operation: Operation<Q, A>,
+    request: Q,
+    hear?: (answer: A) => unknown,
+  ): Promise<A[]> {
     const shards = await this.#count();
     const calls = Array.from({ length: shards }, async (_, shard) => {
-      return (await this.#callShard(shard, operation, request)).value;
+      const { value } = await this.#callShard(shard, operation, request);
+      hear?.(value);
+      return value;
     });
     return settleAll(calls);
+  }
+
+  async #changeEverywhere<Q>(
+    { inode }: Dataset,
+    operation: Operation<Q, { storedDelta: number }>,
+    request: Q,
+  ): Promise<{ storedDelta: number }> {
+    await this.#everyShard(operation, request, (change) => this.#deltas.heard(inode, change));
+    return this.#deltas.take(inode);
   }
 
   async #callShard<Q, A>(
@@ -395,23 +410,4 @@ export class RemoteBlockStore implements BlockStore {
       throw failureOf(error, this.name);
     }
   }
-}
-
-function sumOf(answers: readonly { storedDelta: number }[]): { storedDelta: number } {
-  return { storedDelta: answers.reduce((sum, { storedDelta }) => sum + storedDelta, 0) };
-}
-
-/** Pieces that fit one message. */
-function chunksOf<T>(items: readonly T[]): T[][] {
-  const chunks: T[][] = [];
-  for (let at = 0; at < items.length; at += MOST_PER_MESSAGE) {
-    chunks.push(items.slice(at, at + MOST_PER_MESSAGE));
-  }
-  return chunks;
-}
-
-/** Waits for all, also where some fail; then fails as the first of these. */
-async function settleAll<T>(promises: readonly Promise<T>[]): Promise<T[]> {
-  await Promise.allSettled(promises);
-  return Promise.all(promises);
 }

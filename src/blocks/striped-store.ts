@@ -30,6 +30,7 @@ import type {
   Truncation,
   XattrMode,
 } from './store.ts';
+import { StoredDeltas } from './stored-deltas.ts';
 import { pushZeros } from './zeros.ts';
 
 export interface StripedBlockStoreOptions {
@@ -41,10 +42,6 @@ export interface StripedBlockStoreOptions {
 }
 
 type InnerAnswer = DataAttributes | FsError | undefined;
-
-function sumOf(answers: readonly { storedDelta: number }[]): { storedDelta: number } {
-  return { storedDelta: answers.reduce((sum, { storedDelta }) => sum + storedDelta, 0) };
-}
 
 /** What `ask` returned or threw. */
 function attempt<T>(ask: () => MaybePromise<T>): MaybePromise<T> {
@@ -60,6 +57,7 @@ function attempt<T>(ask: () => MaybePromise<T>): MaybePromise<T> {
 export class StripedBlockStore implements BlockStore {
   readonly #members: readonly BlockStore[];
   readonly #servers: BlockServers;
+  readonly #deltas = new StoredDeltas();
 
   constructor(options: StripedBlockStoreOptions) {
     const { members, ownServer } = options;
@@ -233,7 +231,7 @@ export class StripedBlockStore implements BlockStore {
     range: { offset: number; length: number },
     room: RoomUse,
   ): MaybePromise<{ storedDelta: number }> {
-    return runTask(this.#everywhere((member) => member.punch(view, range, room)));
+    return runTask(this.#everywhere(view, (member) => member.punch(view, range, room)));
   }
 
   reserve(view: DatasetView, extents: readonly BlockExtent[]): MaybePromise<Reserved> {
@@ -241,14 +239,16 @@ export class StripedBlockStore implements BlockStore {
   }
 
   *#reserve(view: DatasetView, extents: readonly BlockExtent[]): Task<Reserved> {
-    const groups = yield* this.#byServer(view, extents);
-    return yield* reserveAll(
+    const { inode } = view;
+    const groups = yield* this.#servers.claimedExtents(view, extents);
+    const { added } = yield* reserveAll(
       groups.map(([server, group]) => ({
         extents: group,
-        reserve: (wanted) => this.#member(server).reserve(view, wanted),
-        unreserve: (added) => this.#member(server).unreserve(view, added),
+        reserve: (all) => this.#deltas.heard(inode, this.#member(server).reserve(view, all)),
+        unreserve: (one) => this.#deltas.heard(inode, this.#member(server).unreserve(view, one)),
       })),
     );
+    return { added, ...this.#deltas.take(inode) };
   }
 
   unreserve(
@@ -259,26 +259,11 @@ export class StripedBlockStore implements BlockStore {
   }
 
   *#unreserve(view: DatasetView, extents: readonly BlockExtent[]): Task<{ storedDelta: number }> {
-    const groups = yield* this.#byServer(view, extents);
-    return sumOf(
-      yield* this.#all(groups, ([server, group]) => this.#member(server).unreserve(view, group)),
+    const groups = yield* this.#servers.claimedExtents(view, extents);
+    yield* this.#all(groups, ([server, group]) =>
+      this.#deltas.heard(view.inode, this.#member(server).unreserve(view, group)),
     );
-  }
-
-  *#byServer(
-    view: DatasetView,
-    extents: readonly BlockExtent[],
-  ): Task<(readonly [number, BlockExtent[]])[]> {
-    const blocks = new Set(extents.map(({ block }) => block));
-    const servers = yield* this.#servers.claimedAll(view, blocks);
-    const groups = new Map<number, BlockExtent[]>();
-    for (const extent of extents) {
-      const server = servers.get(extent.block) ?? 0;
-      const group = groups.get(server);
-      if (group === undefined) groups.set(server, [extent]);
-      else group.push(extent);
-    }
-    return [...groups];
+    return this.#deltas.take(view.inode);
   }
 
   map(view: DatasetView, first: BlockIndex, count: number): MaybePromise<BlockMap> {
@@ -310,17 +295,20 @@ export class StripedBlockStore implements BlockStore {
   }
 
   discard(view: DatasetView): MaybePromise<{ storedDelta: number }> {
-    return runTask(this.#everywhere((member) => member.discard(view)));
+    return runTask(this.#everywhere(view, (member) => member.discard(view)));
   }
 
   *#everywhere(
+    { inode }: Dataset,
     ask: (member: BlockStore) => MaybePromise<{ storedDelta: number }>,
   ): Task<{ storedDelta: number }> {
-    return sumOf(yield* this.#all(this.#members, ask));
+    yield* this.#all(this.#members, (member) => this.#deltas.heard(inode, ask(member)));
+    return this.#deltas.take(inode);
   }
 
   free(inode: InodeId): MaybePromise<void> {
     this.#servers.forget(inode);
+    this.#deltas.forget(inode);
     return runTask(this.#free(inode));
   }
 

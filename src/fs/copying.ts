@@ -5,11 +5,12 @@
 import { type DataRun, dataRuns } from '../blocks/block-map.ts';
 import type { BlockMap, BlockStore } from '../blocks/store.ts';
 import { Errno, FsError } from '../errno.ts';
-import type { BlockIndex } from '../ids.ts';
+import type { BlockIndex, InodeId } from '../ids.ts';
 import { type MaybePromise, runTask, type Task, wait } from '../task.ts';
 import { extentAt } from './extents.ts';
 import type { FileData } from './file-data.ts';
 import type { OpenFile } from './handles.ts';
+import { dropLeftovers } from './leftovers.ts';
 import { readRange } from './reader.ts';
 import { settleAll, waitToTheEnd } from './settle.ts';
 import { writeBlocks } from './writer.ts';
@@ -26,6 +27,8 @@ const MOST_BYTES = 64 * 1024 * 1024;
 interface Stores {
   readonly data: FileData;
   readonly blocks: BlockStore;
+  /** Makes the kernel forget a file's pages. */
+  readonly dropPages: (inode: InodeId) => MaybePromise<void>;
 }
 
 interface Place {
@@ -53,10 +56,11 @@ export function* copyRange(
   const copying = new Copying(stores, source, target);
   const end = source.offset + length;
   let at = source.offset;
+  let window: Window | undefined;
   let failure: { error: unknown } | undefined;
   try {
     for (let bytes = 0; at < end && bytes < MOST_BYTES;) {
-      const window = yield* copying.windowAt(at, end);
+      window = yield* copying.windowAt(at, end);
       const reached = yield* copying.copyWindow(window);
       bytes += bytesIn(window.pieces);
       at = reached;
@@ -70,6 +74,8 @@ export function* copyRange(
   if (copied > 0 || storedDelta !== 0) {
     stores.data.changed(target.file, copied > 0 ? target.offset + copied : 0, { storedDelta });
   }
+  if (window !== undefined && at < window.end)
+    yield* copying.tidyUp({ start: at, end: window.end });
   if (failure !== undefined && copied === 0) throw failure.error;
   return copied;
 }
@@ -79,17 +85,29 @@ class Copying {
   storedDelta = 0;
   readonly #data: FileData;
   readonly #blocks: BlockStore;
+  readonly #dropPages: Stores['dropPages'];
   readonly #source: OpenFile;
   readonly #target: OpenFile;
   /** Target position less source position. */
   readonly #shift: number;
 
-  constructor({ data, blocks }: Stores, source: Place, target: Place) {
+  constructor({ data, blocks, dropPages }: Stores, source: Place, target: Place) {
     this.#data = data;
     this.#blocks = blocks;
+    this.#dropPages = dropPages;
     this.#source = source.file;
     this.#target = target.file;
     this.#shift = target.offset - source.offset;
+  }
+
+  /**
+   * Of a part that was not copied whole, some may have been: the kernel, which hears that nothing of it was, is to ask again
+   * what is there now.
+   */
+  *tidyUp({ start, end }: DataRun): Task<void> {
+    const range = { offset: start + this.#shift, length: end - start };
+    yield* dropLeftovers({ data: this.#data, blocks: this.#blocks }, this.#target, range);
+    yield* wait(this.#dropPages(this.#target.inode));
   }
 
   *#withFreshViews<T>(operation: () => Task<T>): Task<T> {
@@ -231,10 +249,8 @@ class Copying {
     const isOurs = slices.length === 1 && release !== undefined;
     const bytes = isOurs && sole !== undefined ? sole : Buffer.concat(slices);
     try {
-      const { storedDelta } = yield* this.#withFreshViews(() =>
-        writeBlocks(this.#blocks, this.#target.view, start + this.#shift, { bytes }),
-      );
-      this.storedDelta += storedDelta;
+      const write = { offset: start + this.#shift, payload: { bytes } };
+      yield* this.#withFreshViews(() => writeBlocks(this.#blocks, this.#target.view, write, this));
     } finally {
       release?.();
     }

@@ -20,13 +20,14 @@ import { type AtimePolicy, atimeIsDue, mergeStat } from './attributes.ts';
 import type { Background } from './background.ts';
 import { HandleTable, levelOf, type OpenFile } from './handles.ts';
 import { attributesIn, reportOf, viewOf } from './known-data.ts';
+import { dropLeftovers } from './leftovers.ts';
 import { Notes } from './notes.ts';
 import { PageVersions } from './page-versions.ts';
 import { readRange } from './reader.ts';
 import { requireRegular } from './record-types.ts';
 import { waitToTheEnd } from './settle.ts';
 import type { Opened } from './types.ts';
-import { MAX_FILE_BYTES, writeBlocks, type Written } from './writer.ts';
+import { MAX_FILE_BYTES, type Tally, writeBlocks } from './writer.ts';
 import { WritesUnderWay } from './writes-under-way.ts';
 
 /** How often a request is retried against truncations that overtake it before it fails with EIO. */
@@ -365,11 +366,20 @@ export class FileData {
     const { offset, payload } = request;
     if (offset + payload.bytes.length > MAX_FILE_BYTES) throw new FsError('EFBIG');
     if (!this.#meta.shared) yield* this.bear(file);
-    const written = yield* this.withFreshViews([file], () =>
-      writeBlocks(this.#blocks, file.view, offset, payload),
-    );
-    this.changed(file, offset + written.length, written);
-    return written.length;
+    const tally = { storedDelta: 0 };
+    let stored = 0;
+    try {
+      stored = yield* this.withFreshViews([file], () =>
+        writeBlocks(this.#blocks, file.view, request, tally),
+      );
+    } finally {
+      if (stored > 0) this.changed(file, offset + stored, tally);
+      else if (tally.storedDelta !== 0) this.changed(file, 0, tally);
+      const left = payload.bytes.length - stored;
+      const stores = { data: this, blocks: this.#blocks };
+      if (left > 0) yield* dropLeftovers(stores, file, { offset: offset + stored, length: left });
+    }
+    return stored;
   }
 
   /**
@@ -405,7 +415,7 @@ export class FileData {
   }
 
   /** Data has changed: its end is now at `endBytes` or behind. Block 0 hears of it, and nobody waits for that. */
-  changed(file: OpenFile, endBytes: number, { storedDelta }: Pick<Written, 'storedDelta'>): void {
+  changed(file: OpenFile, endBytes: number, { storedDelta }: Readonly<Tally>): void {
     file.unreported = true;
     const known = file.known ?? attributesIn(file.record);
     if (known.sizeBytes < endBytes) file.known = { ...known, sizeBytes: endBytes };

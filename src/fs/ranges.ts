@@ -73,10 +73,16 @@ export class FileRanges {
   /** The range reads as zeros, and has its room as after {@link allocate}. */
   *zero(handle: HandleId, change: RangeChange): Task<void> {
     const file = yield* this.#begin(handle, change);
-    const added = yield* this.#reserve(file, change.range);
-    const zeroed = file.writes.during(this.#punch(file, change.range, 'reserved'));
-    const { storedDelta } = yield* zeroed;
-    this.#data.changed(file, newEnd(change), { storedDelta: added + storedDelta });
+    let storedDelta = yield* this.#reserve(file, change.range);
+    let end = 0;
+    try {
+      const zeroed = file.writes.during(this.#punch(file, change.range, 'reserved'));
+      const punched = yield* zeroed;
+      storedDelta += punched.storedDelta;
+      end = newEnd(change);
+    } finally {
+      this.#data.changed(file, end, { storedDelta });
+    }
   }
 
   *#begin(handle: HandleId, { range, dropPrivilegeBits }: RangeChange): Task<OpenFile> {
@@ -134,7 +140,9 @@ export class FileRanges {
         'offset' in one ? partsOf(one, file.view.layout.blockSizeBytes) : [{ extents: one }];
       for (const { extents } of parts) {
         try {
-          const taken = yield* waitToTheEnd(this.#blocks.unreserve(file.view, extents));
+          const taken = yield* this.#data.withFreshViews([file], () =>
+            waitToTheEnd(this.#blocks.unreserve(file.view, extents)),
+          );
           storedDelta += taken.storedDelta;
         } catch (error) {
           if (!(error instanceof Error)) throw error;
@@ -194,7 +202,7 @@ export class FileRanges {
     yield* this.#data.bear(target.file);
     this.#data.touchAtime(source.file);
     const most = Math.min(length, MAX_FILE_BYTES - target.offset);
-    const stores = { data: this.#data, blocks: this.#blocks };
+    const stores = { data: this.#data, blocks: this.#blocks, dropPages: this.#dropPages };
     return yield* target.file.writes.during(copyRange(stores, source, target, most));
   }
 }

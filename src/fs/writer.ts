@@ -8,30 +8,29 @@ import { settleAll, waitToTheEnd } from './settle.ts';
 /** Largest file size: offsets are exact numbers up to here. */
 export const MAX_FILE_BYTES = Number.MAX_SAFE_INTEGER;
 
-/** What became of a write. */
-export interface Written {
-  /** Bytes stored; fewer than asked only when a store is full. */
-  readonly length: number;
-  readonly storedDelta: number;
+/** Change of the bytes that are stored of a file, added up as answers come: what has been stored beside a failure counts. */
+export interface Tally {
+  storedDelta: number;
 }
 
 /**
- * Stores `payload` at byte `offset`, all blocks at once. When a store is full half-way, what is stored so far counts,
- * as write(2) has it; ENOSPC if nothing was. Block 0 is not touched.
+ * Stores `payload` at byte `offset`, all blocks at once, and returns how many bytes that are. When a store is full half-way,
+ * what is stored so far counts, as write(2) has it; ENOSPC if nothing was. Block 0 is not touched.
  */
 export function* writeBlocks(
   blocks: BlockStore,
   view: DatasetView,
-  offset: number,
-  payload: Payload,
-): Task<Written> {
+  { offset, payload }: { offset: number; payload: Payload },
+  tally: Tally,
+): Task<number> {
   const { blockSizeBytes } = view.layout;
   const { bytes } = payload;
   const first = extentAt(offset, bytes.length, blockSizeBytes);
   if (first.length === bytes.length) {
     const call = blocks.writeBlock(view, first.block, first.offset, payload);
     const { storedDelta } = yield* waitToTheEnd(call);
-    return { length: bytes.length, storedDelta };
+    tally.storedDelta += storedDelta;
+    return bytes.length;
   }
   const extents = extentsOf({ offset, length: bytes.length }, blockSizeBytes);
   const calls = extents.map(({ block, offset: within, length, position }) => {
@@ -39,20 +38,22 @@ export function* writeBlocks(
     const piece = { bytes: bytes.subarray(from, from + length) };
     return () => blocks.writeBlock(view, block, within, piece);
   });
-  return countStored(extents, yield* settleAll(calls));
+  const outcomes = yield* settleAll(calls);
+  for (const outcome of outcomes) {
+    if (outcome.status === 'fulfilled') tally.storedDelta += outcome.value.storedDelta;
+  }
+  return lengthStored(extents, outcomes);
 }
 
 /** What counts is what is stored from the beginning on, without a gap. Throws what failed, unless something counts. */
-function countStored(
+function lengthStored(
   extents: readonly Extent[],
-  outcomes: readonly PromiseSettledResult<{ storedDelta: number }>[],
-): Written {
+  outcomes: readonly PromiseSettledResult<unknown>[],
+): number {
   let length = 0;
-  let storedDelta = 0;
   let full: { reason: unknown } | undefined;
   for (const [index, outcome] of outcomes.entries()) {
     if (outcome.status === 'fulfilled') {
-      storedDelta += outcome.value.storedDelta;
       if (full === undefined) length += extents[index]?.length ?? 0;
     } else if (outcome.reason instanceof FsError && outcome.reason.errno === Errno.ENOSPC) {
       full ??= outcome;
@@ -61,5 +62,5 @@ function countStored(
     }
   }
   if (length === 0 && full !== undefined) throw full.reason;
-  return { length, storedDelta };
+  return length;
 }

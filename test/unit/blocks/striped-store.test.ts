@@ -238,3 +238,45 @@ test('a server that refuses at once does not keep the others from being asked', 
   t.is(await codeOf(() => store.free(file.inode)), 'EIO');
   t.is((await (members[1] as BlockStore).usage()).usedBytes, 0);
 });
+
+test('what some servers have told of a change that failed on another counts with the next one', async (t) => {
+  const dead = new FsError('EIO', 'away');
+  for (const failing of ['punch', 'discard', 'reserve'] as const) {
+    const members = makeMembers(2);
+    const [one, two] = members as [MemoryBlockStore, MemoryBlockStore];
+    let isAway = true;
+    const store = new StripedBlockStore({
+      members: [
+        one,
+        replacing(two as BlockStore, failing, (original) => (...args: never[]) => {
+          if (isAway) throw dead;
+          return (original as (...all: never[]) => never)(...args);
+        }),
+      ],
+      locator: makeLocator(),
+    });
+    const file = datasetOf(1, { blockSizeBytes: BLOCK });
+    const view = viewOf(file);
+    let counted = 0;
+    for (let block = 1; block <= 8; block++) {
+      counted += await writeBytes(store, view, { block, bytes: Buffer.alloc(BLOCK, block) });
+    }
+    const cut = { ...view, generation: 1, truncatedBytes: 4 * BLOCK };
+    const extents = Array.from({ length: 12 }, (_, n) => {
+      return { block: (n + 1) as BlockIndex, offset: 0, length: BLOCK };
+    });
+    const change = async (): Promise<void> => {
+      const range = { offset: 2 * BLOCK, length: 4 * BLOCK };
+      if (failing === 'punch') counted += (await store.punch(view, range, 'freed')).storedDelta;
+      else if (failing === 'discard') counted += (await store.discard(cut)).storedDelta;
+      else counted += (await store.reserve(cut, extents)).storedDelta;
+    };
+    t.is(await codeOf(change), 'EIO');
+    isAway = false;
+    await change();
+    const all = extents.map(({ block }) => block);
+    const stored = [one, two].flatMap((member) => member.locate(file, all));
+    const sum = stored.reduce((total, { storedBytes }) => total + (storedBytes ?? 0), 0);
+    t.is(counted, sum, failing);
+  }
+});
