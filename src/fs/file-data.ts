@@ -476,7 +476,10 @@ export class FileData {
     file.view = viewOf(file.record, inner);
     file.known = inner;
     this.#pages.changedHere(file.inode, inner.dataVersion);
-    const { storedDelta } = yield* waitToTheEnd(this.#blocks.discard(file.view));
+    // Whoever has truncated since has seen to it that this one was carried out before: then that one is as good.
+    const { storedDelta } = yield* this.withFreshViews([file], () =>
+      waitToTheEnd(this.#blocks.discard(file.view)),
+    );
     if (storedDelta !== 0) file.notes.add({ endBytes: 0, storedDelta });
     this.#background('confirming a truncation', () =>
       this.#blocks.confirmTruncation(file.record, inner.generation),

@@ -260,6 +260,23 @@ test('a truncation that another mount did not finish is finished first, also by 
   });
 });
 
+test('a truncation that another mount has carried out and followed by one of its own does not fail', async (t) => {
+  await withMounts(2, async ([one, two]) => {
+    if (one === undefined || two === undefined) return;
+    const inode = await settledFile(one.vfs, 'file', 'some data');
+    const { handle } = await runTask(one.vfs.open(inode, WRITE));
+    const proceed = one.hold('blocks.discard');
+    const first = runTask(one.vfs.setattr(inode, { sizeBytes: 5 }));
+    await manyTurns();
+    await runTask(two.vfs.setattr(inode, { sizeBytes: 3 }));
+    proceed();
+    await first;
+    t.is(await read(one.vfs, handle), 'som');
+    await write(one.vfs, handle, 'END', 7);
+    t.is(await read(one.vfs, handle), 'som\0\0\0\0END');
+  });
+});
+
 test('a server that never takes a truncation for confirmed makes it fail with EIO', async (t) => {
   await withMounts(1, async ([mount]) => {
     if (mount === undefined) return;
