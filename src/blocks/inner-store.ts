@@ -24,6 +24,12 @@ function checkSize(sizeBytes: number): void {
   }
 }
 
+/** Whatever clients tell, attributes stay such that they can be told. */
+function boundedSum(one: number, two: number): number {
+  const most = Number.MAX_SAFE_INTEGER;
+  return Math.max(-most, Math.min(most, one + two));
+}
+
 export class InnerStore {
   readonly #table: DatasetTable;
   readonly #slots: SlotAllocator;
@@ -81,7 +87,7 @@ export class InnerStore {
     const at = this.#slots.offsetOf(ref);
     if (endBytes > inner.readSize(view, at)) inner.writeSize(view, at, endBytes);
     if (storedDelta !== 0) {
-      inner.writeStored(view, at, Math.max(0, inner.readStored(view, at) + storedDelta));
+      inner.writeStored(view, at, boundedSum(inner.readStored(view, at), storedDelta));
     }
     this.#dataChanged(view, at);
     return inner.readAttributes(view, at);

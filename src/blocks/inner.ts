@@ -110,7 +110,7 @@ export function writeOuterAttributes(view: DataView, at: number, stat: Stat): vo
 export function readAttributes(view: DataView, at: number): DataAttributes {
   return {
     sizeBytes: readSize(view, at),
-    storedBytes: readStored(view, at),
+    storedBytes: Math.max(0, readStored(view, at)),
     atime: readTime(view, at + InnerField.ATIME),
     mtime: readTime(view, at + InnerField.MTIME),
     ctime: readTime(view, at + InnerField.CTIME),
@@ -128,6 +128,7 @@ export function writeSize(view: DataView, at: number, sizeBytes: number): void {
   writeNumber(view, at + InnerField.SIZE, sizeBytes);
 }
 
+/** Below 0 while what was freed has been told of, and not yet that it had been stored: several clients tell, in any order. */
 export function readStored(view: DataView, at: number): number {
   const slack = view.getUint16(at + InnerField.STORED_SLACK, true);
   return readNumber(view, at + InnerField.BLOCKS) * SECTOR_BYTES - slack;

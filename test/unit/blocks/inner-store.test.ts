@@ -177,3 +177,16 @@ test('a full store refuses a larger block 0 with ENOSPC and keeps the old one', 
   );
   t.is(store.readInner(datasetOf(99 as InodeId)), undefined);
 });
+
+test('what clients tell of bytes stored and freed comes to the same in any order, and can always be told', (t) => {
+  const { store } = make();
+  const note = (storedDelta: number): number =>
+    store.noteWrite(DATASET, { endBytes: 0, storedDelta }).storedBytes;
+  t.is(note(-5000), 0);
+  t.is(note(4999), 0);
+  t.is(note(701), 700);
+  t.is(note(-700), 0);
+  const most = Number.MAX_SAFE_INTEGER;
+  for (const delta of [most, most]) t.true(note(delta) <= most);
+  for (const delta of [-most, -most]) t.true(note(delta) >= 0);
+});
