@@ -22,7 +22,11 @@ export class TestMount {
   readonly #held = new Map<string, Promise<void>>();
   readonly #failing = new Map<string, Error>();
 
-  constructor(stores: TestStores, mounts: readonly TestMount[], locks: LockStore | undefined) {
+  constructor(
+    stores: Pick<TestStores, 'meta' | 'clock'> & { readonly blocks: BlockStore },
+    mounts: readonly TestMount[],
+    locks: LockStore | undefined,
+  ) {
     const isUnsettled = (inode: InodeId): boolean =>
       mounts.some(({ levels }) => levels.get(inode) === 'write');
     const meta = this.#remote<MetaStore>(stores.meta, '', (name, args, answer) => {
