@@ -1,5 +1,6 @@
 /** Shared mappings of parts of files, and the page cache's hold on them, by calls that node:fs does not offer. */
 import koffi from 'koffi';
+import { checked } from './libc.ts';
 
 const libc = koffi.load(null);
 
@@ -32,11 +33,6 @@ export interface MappedRange {
   length: number;
   /** Not given: readable and writable, shared. */
   kind?: 'read-only' | 'private';
-}
-
-function checked(call: string, result: unknown): void {
-  if (Number(result) >= 0) return;
-  throw new Error(`${call}: errno ${koffi.errno()}`);
 }
 
 /** mmap(2). Throws if it fails. */
