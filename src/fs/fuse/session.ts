@@ -17,7 +17,7 @@ import { PageNotifier } from './page-notifier.ts';
 import { PendingPoll } from './pending-poll.ts';
 import { PendingRequests } from './pending-requests.ts';
 import { describeExchange, describeRequest } from './debug.ts';
-import type { Device } from './device.ts';
+import { type Device, DeviceGoneError } from './device.ts';
 import { negotiate, type Negotiation, UnsupportedProtocolError } from './negotiate.ts';
 import { type OperationContext, type Reply, toInode, toNode } from './operation-replies.ts';
 import { operationFor } from './operations.ts';
@@ -130,9 +130,7 @@ export class Session {
     this.#device.watch({
       onReadable: () => this.serve(),
       onGone: () => {
-        this.#end(() => {
-          this.#events.gone();
-        });
+        this.#end(this.#tellGone);
       },
       onBug: (error) => {
         this.#fail(error);
@@ -352,14 +350,22 @@ export class Session {
     return errno;
   }
 
-  /** Runs what a promise calls back; a bug there must not vanish as an unhandled rejection. */
+  /**
+   * Runs what a promise calls back; a bug there must not vanish as an unhandled rejection. The mount may have ended
+   * before the event loop could tell.
+   */
   #guard(action: () => void): void {
     try {
       action();
     } catch (error) {
-      this.#fail(error);
+      if (error instanceof DeviceGoneError) this.#end(this.#tellGone);
+      else this.#fail(error);
     }
   }
+
+  readonly #tellGone = (): void => {
+    this.#events.gone();
+  };
 
   #fail(error: unknown): void {
     this.#end(() => {
