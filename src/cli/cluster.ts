@@ -12,6 +12,7 @@ import { displayPath } from '../fs/mount-table.ts';
 import { invariant } from '../invariant.ts';
 import { RemoteMetaStore } from '../meta/client.ts';
 import { ClusterClient } from '../meta/cluster-client.ts';
+import { LoneLease } from '../meta/lone-lease.ts';
 import { MetaRouter } from '../meta/router.ts';
 import { type BlockMember, parseAddress } from '../meta/server-map.ts';
 import type { MetaServerStore } from '../meta/session-store.ts';
@@ -36,7 +37,9 @@ export async function startClusterMount(
   const node = new ClusterNode(config, logger, await secretOf(config.cluster.secret));
   try {
     await node.start(tell);
-    const mount = await mountStores(node.stores(), config, logger);
+    const stores = node.stores();
+    await node.enter();
+    const mount = await mountStores(stores, config, logger);
     node.endWith(mount);
     return mount;
   } catch (error) {
@@ -156,9 +159,11 @@ class ClusterNode {
   stores(): MountedStores {
     const { cluster } = this.#config;
     const { blocks: members } = this.#joined.map;
-    const meta = new MetaRouter(
-      cluster.metaServers.map((address, number) => this.#metaStore(address, number)),
-    );
+    const servers = cluster.metaServers.map((address, number) => this.#metaStore(address, number));
+    const questions = servers.map((server) => () => server.askAlone());
+    const logger = this.#logger.component('cluster');
+    const lone = new LoneLease(questions, { clock: this.#clock, logger });
+    const meta = new MetaRouter(servers, lone);
     const buffers = new TransferBuffers(this.#config.settings.transferBufferBytes);
     const blocks = new StripedBlockStore({
       members: members.map((member, number) => this.#blockStore(member, number, buffers)),
@@ -179,6 +184,14 @@ class ClusterNode {
       describe: () => this.#describe(),
       close: () => this.close(),
     };
+  }
+
+  /** Resolves when all metadata servers have let this mount in: nothing may be changed anywhere before that. */
+  async enter(): Promise<void> {
+    await Promise.all([
+      this.#ownMeta?.sessions?.enterLocal(this.#clientId),
+      ...this.#sessions.map((store) => store.ready()),
+    ]);
   }
 
   #metaStore(address: Address, number: number): MetaServerStore {

@@ -43,6 +43,11 @@ type Repetition = 'repeatable' | 'once';
 /** Opens that one request carries to a new session. */
 const REOPEN_BATCH = 1000;
 
+/** An answer that comes later is of no use. */
+const ALONE_MS = 5000;
+/** No server promises more; names must not be kept for hours because of one that does. */
+const MOST_ALONE_MS = 60_000;
+
 export class RemoteMetaStore implements MetaServerStore {
   readonly shared = true;
   readonly #caller: MetaCaller;
@@ -299,6 +304,11 @@ export class RemoteMetaStore implements MetaServerStore {
     const inodes = this.#reaping?.inodes ?? [];
     this.#reaping = undefined;
     await this.#mutate(Op.REAP, inodes, 'repeatable');
+  }
+
+  async askAlone(): Promise<number> {
+    const { value } = await this.#caller.call(Op.ALONE, undefined, { deadlineMs: ALONE_MS });
+    return Math.min(value, MOST_ALONE_MS);
   }
 
   inodeCount(): Promise<number> {

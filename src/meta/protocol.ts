@@ -227,6 +227,8 @@ export const MetaOperation = {
   ),
   BLOCK_SERVERS: read(69, 'blockServers', tuple(inode, array(block)), array(optional(u53()))),
   INODE_COUNT: read(70, 'inodeCount', nothing, u53()),
+  /** For how many milliseconds from when it asks the client is the only one that this server has let in; 0: it is not. */
+  ALONE: read(71, 'alone', nothing, u53()),
 
   /** The client ends: all that it has open is dropped at once. */
   CLOSE_SESSION: mutation(80, 'closeSession', nothing, nothing),

@@ -11,6 +11,7 @@ import type { LockStore } from './lock-store.ts';
 import { RoutedLocks } from './routed-locks.ts';
 import type { MetaServerStore } from './session-store.ts';
 import type {
+  Aloneness,
   AttributeChange,
   DataReport,
   EntryName,
@@ -31,11 +32,13 @@ const WALK_ATTEMPTS = 100;
 export class MetaRouter implements MetaStore {
   readonly shared = true;
   readonly locks: LockStore | undefined;
+  readonly lone: Aloneness | undefined;
   readonly #servers: readonly MetaServerStore[];
 
-  /** All metadata servers of the file system, each at its number. */
-  constructor(servers: readonly MetaServerStore[]) {
+  /** All metadata servers of the file system, each at its number. Without `lone`, others are taken to be there always. */
+  constructor(servers: readonly MetaServerStore[], lone?: Aloneness) {
     this.#servers = servers;
+    this.lone = lone;
     const locks = servers.flatMap((server) => server.locks ?? []);
     this.locks = locks.length === servers.length ? new RoutedLocks(locks) : undefined;
   }

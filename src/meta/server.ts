@@ -72,6 +72,9 @@ export class MetaService {
       row(Op.OPEN_SESSION, async (_request, { client }) => ({
         value: await this.#sessions.open(client.hello.clientId, client),
       })),
+      row(Op.ALONE, (_request, { client }) => ({
+        value: this.#sessions.askAlone(client.hello.clientId),
+      })),
       row(Op.CLOSE_SESSION, async ({ session }, { client }) => {
         const { clientId } = client.hello;
         if (this.#sessions.keyOf(clientId, session) !== undefined) {

@@ -42,9 +42,17 @@ export type Found = InodeRecord | InodeId;
 /** The metadata that one server keeps; what others keep is named, not shown. */
 export interface MetaServerStore extends MetaStore {
   readonly locks: LockStore | undefined;
+  /** For how many milliseconds from now on this client is the only one of the server, for certain; 0 if it is not. */
+  askAlone(): MaybePromise<number>;
   find(parent: InodeId, name: Buffer): MaybePromise<Found>;
   /** Records of inodes of this server; undefined for one that is gone. */
   inodes(inodes: readonly InodeId[]): MaybePromise<(InodeRecord | undefined)[]>;
+}
+
+/** What a client in the server's process has beside the metadata. */
+export interface LocalClient {
+  readonly locks: LockStore;
+  readonly askAlone: () => number;
 }
 
 /** What a registered client is shown: opens are known, so a record tells whether it is settled. */
@@ -57,17 +65,23 @@ export class MetaSession implements MetaServerStore {
   readonly #core: MetaCore;
   readonly #client: Buffer;
   readonly #tag: RequestTag | undefined;
-  readonly locks: LockStore | undefined;
+  /** Set for the one store of a client that lives in this process. */
+  readonly #local: LocalClient | undefined;
 
-  /**
-   * `client` has CLIENT_ID_BYTES. All mutations of a store with a tag are that one request's. `locks` are those of a
-   * client in this process.
-   */
-  constructor(core: MetaCore, client: Buffer, tag?: RequestTag, locks?: LockStore) {
+  /** `client` has CLIENT_ID_BYTES. All mutations of a store with a tag are that one request's. */
+  constructor(core: MetaCore, client: Buffer, of?: RequestTag | LocalClient) {
     this.#core = core;
     this.#client = client;
-    this.#tag = tag;
-    this.locks = locks;
+    if (of === undefined || 'locks' in of) this.#local = of;
+    else this.#tag = of;
+  }
+
+  get locks(): LockStore | undefined {
+    return this.#local?.locks;
+  }
+
+  askAlone(): number {
+    return this.#local?.askAlone() ?? 0;
   }
 
   /** Made anew for each operation: the epoch of the server map rises while a mount lives. */

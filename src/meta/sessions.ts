@@ -4,6 +4,7 @@
  * marked until the next report.
  */
 import type { Clock } from '../clock.ts';
+import { FsError } from '../errno.ts';
 import { invariant } from '../invariant.ts';
 import type { InodeId } from '../ids.ts';
 import type { Logger } from '../log.ts';
@@ -13,6 +14,7 @@ import { ClientLocks } from './client-locks.ts';
 import { expireSession, openSession } from './exactly-once.ts';
 import { CLIENT_ID_BYTES, clientKey, Table, tableRange } from './keys.ts';
 import type { KeyRange, KeyValueReader } from './kv.ts';
+import { LoneGrants, type LoneGrantsOptions } from './lone-grants.ts';
 import { dropOpens, openers } from './opens.ts';
 import { decodeNumber, encodeNumber } from './records.ts';
 import { ServedLocks } from './served-locks.ts';
@@ -40,6 +42,8 @@ export interface SessionsOptions {
   leaseMs?: number;
   /** What clients lock; kept by this server alone if absent. */
   locks?: ServedLocks;
+  /** How to wait for another client's grant to end; see {@link LoneGrantsOptions}. */
+  pause?: LoneGrantsOptions['pause'];
 }
 
 interface Client {
@@ -70,6 +74,8 @@ export class Sessions {
   readonly #leaseMs: number;
   /** What clients have locked: goes with their sessions. */
   readonly locks: ServedLocks;
+  /** Which client is the only one. */
+  readonly #lone: LoneGrants;
   readonly #clients = new Map<string, Client>();
   #timer: NodeJS.Timeout | undefined;
   #tickedAtMs = Infinity;
@@ -81,6 +87,7 @@ export class Sessions {
     this.#logger = options.logger;
     this.#leaseMs = options.leaseMs ?? LEASE_MS;
     this.locks = options.locks ?? new ServedLocks();
+    this.#lone = new LoneGrants({ clock: options.clock, pause: options.pause });
   }
 
   /** Takes up the sessions that the database knows; each gets a fresh lease. */
@@ -88,7 +95,9 @@ export class Sessions {
     const sessions = new Sessions(options);
     const known = await options.core.read(knownSessions);
     for (const [id, session] of known) sessions.#add(id, session);
-    sessions.locks.await(known.map(([id]) => id));
+    const ids = known.map(([id]) => id);
+    sessions.locks.await(ids);
+    sessions.#lone.resume(ids);
     for (const id of await options.core.read(openers)) {
       if (!sessions.#clients.has(id)) sessions.#add(id, undefined);
     }
@@ -142,10 +151,12 @@ export class Sessions {
 
   /**
    * The session of the client whose id this is, in hex, begun if it has none; the connection is what keeps it alive
-   * from now on, and what an earlier one still brings would come too late. While what is left of an earlier life of it is being dropped, that is waited for.
+   * from now on, and what an earlier one still brings would come too late. What is left of an earlier life of it is
+   * dropped first, and one that is new waits while another has been told that it is the only one. EIO if the connection
+   * ends meanwhile.
    */
   async open(id: string, connection: SignsOfLife): Promise<OpenedSession> {
-    await this.#clients.get(id)?.ending;
+    await this.#enter(id, () => connection.isOpen);
     const client = this.#clients.get(id) ?? this.#add(id, undefined);
     if (client.connection !== connection) client.connection?.close();
     client.connection = connection;
@@ -156,6 +167,25 @@ export class Sessions {
     });
     client.session = await client.beginning;
     return { session: client.session, isNew: true };
+  }
+
+  /** Lets a client in that is to live in this process, before {@link local}. */
+  async enterLocal(id: string): Promise<void> {
+    await this.#enter(id, () => true);
+  }
+
+  async #enter(id: string, isThere: () => boolean): Promise<void> {
+    do {
+      await this.#clients.get(id)?.ending;
+      if (!(await this.#lone.enter(id, isThere))) {
+        throw new FsError('EIO', 'the client went away before it was let in');
+      }
+    } while (this.#clients.get(id)?.ending !== undefined);
+  }
+
+  /** For how many milliseconds from when it asked the client is the only one; 0 if it is not known to be. */
+  askAlone(id: string): number {
+    return this.#lone.ask(id);
   }
 
   #begin(key: Buffer): MaybePromise<number> {
@@ -179,7 +209,8 @@ export class Sessions {
       test: (request) => then(locks.ready(), () => locks.test(id, request)),
       cancel: (wait) => locks.cancel(id, wait),
     });
-    return new MetaSession(this.#core, client.key, undefined, own);
+    const askAlone = (): number => this.#lone.ask(id);
+    return new MetaSession(this.#core, client.key, { locks: own, askAlone });
   }
 
   /** The client's key in the database if `session` is its session now. */
@@ -191,7 +222,7 @@ export class Sessions {
   /** A client says that it ends: as if it had died, but at once. */
   async end(id: string): Promise<void> {
     const client = this.#clients.get(id);
-    if (client !== undefined) await this.#end(client);
+    if (client !== undefined) await this.#end(client, true);
   }
 
   /** Ends the sessions of clients whose lease has lapsed. Never rejects: what fails is tried again. */
@@ -206,15 +237,16 @@ export class Sessions {
       }
       if (nowMs < client.lapsesAtMs) continue;
       this.#logger.info({ client: client.id, session: client.session }, 'a client has died');
-      ending.push(this.#end(client));
+      ending.push(this.#end(client, false));
     }
     await Promise.allSettled(ending);
   }
 
-  #end(client: Client): Promise<void> {
+  #end(client: Client, isOrderly: boolean): Promise<void> {
     client.ending ??= this.#drop(client).then(
       () => {
         this.#clients.delete(client.id);
+        this.#lone.left(client.id, isOrderly);
       },
       (error: unknown) => {
         client.ending = undefined;

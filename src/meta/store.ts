@@ -168,6 +168,8 @@ export interface MetaStore {
   readonly shared: boolean;
   /** Locks that hold between mounts; undefined where there is but one mount, whose kernel keeps them as well. */
   readonly locks?: LockStore | undefined;
+  /** Where others may come: whether there are any. */
+  readonly lone?: Aloneness | undefined;
   /** The directory that an `imss://` URI's path names, made (with its parents) if missing. ENOTDIR. */
   directoryAt(path: readonly Buffer[], owner: NewInode): MaybePromise<InodeRecord>;
   lookup(parent: InodeId, name: Buffer): MaybePromise<InodeRecord>;
@@ -232,6 +234,16 @@ export interface MetaStore {
   ): MaybePromise<number[]>;
   /** LOCAL datasets: the server of each block; undefined for one that was never written. */
   blockServers(inode: InodeId, blocks: readonly BlockIndex[]): MaybePromise<(number | undefined)[]>;
+}
+
+/** Being the only mount of a file system that others may join at any time. */
+export interface Aloneness {
+  /** What happens now is at this time. */
+  nowMs(): number;
+  /** For how long nobody else changes anything, as nobody has since `sinceMs`; 0 if that is not known. */
+  leftMs(sinceMs: number): number;
+  /** Nobody else is there, for all that is known without asking. */
+  readonly isAlone: boolean;
 }
 
 /** What the metadata store needs of the block stores; wired by `cli`. */
