@@ -78,6 +78,7 @@ function describe(path: Buffer, dataset: DatasetInfo): string {
     displayPath(path),
     `  dataset   ${uri} (${type}, inode ${inode}, ${formatSize(sizeBytes)})`,
     `  layout    policy ${policy}, blocks of ${formatSize(blockSizeBytes)}, ${copies}`,
+    `  mount     ${dataset.alone ? 'the only one' : 'not known to be the only one'}`,
     `  metadata  server ${dataset.metaServer}`,
     `  blocks    ${dataset.blocks}, over ${dataset.servers.length} server${dataset.servers.length === 1 ? '' : 's'}`,
   ].join('\n');

@@ -3,7 +3,7 @@ import type { DataAttributes } from '../blocks/store.ts';
 import { type Clock, compareTime, laterOf, type Timespec } from '../clock.ts';
 import type { AttributeChange, InodeRecord } from '../meta/store.ts';
 import { FileType, fileTypeOf, PERMISSION_MASK, type Stat } from '../stat.ts';
-import type { SetAttributes } from './types.ts';
+import type { KnownStat, SetAttributes } from './types.ts';
 
 const DAY_SECONDS = 86_400;
 
@@ -11,9 +11,9 @@ const DAY_SECONDS = 86_400;
  * The outer record decides on all that namespace operations change; block 0, where there is one, on a regular
  * file's size and times. ctime is the later of both, since either side may have seen the last change.
  */
-export function mergeStat(record: InodeRecord, inner: DataAttributes | undefined): Stat {
+export function mergeStat(record: InodeRecord, inner: DataAttributes | undefined): KnownStat {
   const data = inner !== undefined && fileTypeOf(record.mode) === FileType.REGULAR ? inner : record;
-  return {
+  const stat: KnownStat = {
     inode: record.inode,
     mode: record.mode,
     nlink: record.nlink,
@@ -27,6 +27,8 @@ export function mergeStat(record: InodeRecord, inner: DataAttributes | undefined
     mtime: data.mtime,
     ctime: inner === undefined ? record.ctime : laterOf(record.ctime, inner.ctime),
   };
+  if (inner !== undefined || record.unsettled) stat.isUnsettled = true;
+  return stat;
 }
 
 /** When a read moves a file's access time: never, as `relatime` says, or always. */

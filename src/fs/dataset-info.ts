@@ -37,6 +37,8 @@ export interface DatasetInfo {
   readonly blocks: number;
   /** Names of the block servers, by number. */
   readonly servers: readonly string[];
+  /** The mount that was asked is known to be the only one of its file system. */
+  readonly alone: boolean;
 }
 
 export interface BlockInfo {
@@ -69,6 +71,8 @@ export interface InfoSource {
   readonly serverNames: readonly string[];
   /** Number of the metadata server that an inode belongs to. */
   readonly metaServerOf: (record: InodeRecord) => number;
+  /** Whether the mount is known to be the only one. */
+  readonly isAlone: () => boolean;
 }
 
 /** The answer to a question about a dataset, as JSON. */
@@ -93,7 +97,7 @@ export function* answerInfo(
 }
 
 function datasetInfo(
-  { serverNames, metaServerOf }: InfoSource,
+  { serverNames, metaServerOf, isAlone }: InfoSource,
   { record, stat, count }: { record: InodeRecord; stat: Stat; count: number },
 ): DatasetInfo {
   const { uri, inode, layout } = record;
@@ -105,6 +109,7 @@ function datasetInfo(
     metaServer: metaServerOf(record),
     blocks: count,
     servers: serverNames,
+    alone: isAlone(),
   };
 }
 

@@ -4,10 +4,10 @@
  */
 import type { EntrySequence, InodeId } from '../ids.ts';
 import type { InodeRecord, Listing, MetaStore } from '../meta/store.ts';
-import { FileType, type Stat } from '../stat.ts';
+import { FileType } from '../stat.ts';
 import { type Task, wait } from '../task.ts';
 import type { DirectoryHandle } from './handles.ts';
-import type { DirectorySink } from './types.ts';
+import type { DirectorySink, KnownStat } from './types.ts';
 
 const DOT_OFFSET = 1;
 const DOT_DOT_OFFSET = 2;
@@ -22,7 +22,7 @@ export interface DirectoryListing {
   /** The mount's root, whose `..` is itself. */
   root: InodeId;
   /** Set where entries carry attributes. */
-  stats: ((records: readonly InodeRecord[]) => Task<ReadonlyMap<InodeId, Stat>>) | undefined;
+  stats: ((records: readonly InodeRecord[]) => Task<ReadonlyMap<InodeId, KnownStat>>) | undefined;
 }
 
 /**

@@ -11,10 +11,16 @@ export interface Caller {
   readonly pid: number;
 }
 
+/** What stat(2) tells, and what it does not. */
+export interface KnownStat extends Stat {
+  /** A regular file's size and times are those of block 0, which may go on changing. */
+  isUnsettled?: boolean;
+}
+
 /** An inode that a name led to. */
 export interface Entry {
   readonly inode: InodeId;
-  readonly stat: Stat;
+  readonly stat: KnownStat;
 }
 
 /** An open file. */
@@ -49,7 +55,13 @@ export interface OpenMode {
 /** Receives directory entries; returns false when the page is full and the entry was not taken. */
 export interface DirectorySink {
   /** `offset` is where the listing goes on after this entry. */
-  add(entry: { name: Buffer; inode: InodeId; type: number; offset: number; stat?: Stat }): boolean;
+  add(entry: {
+    name: Buffer;
+    inode: InodeId;
+    type: number;
+    offset: number;
+    stat?: KnownStat;
+  }): boolean;
 }
 
 /** What programs and the kernel hold on to at the moment. */
@@ -63,6 +75,8 @@ export interface UseCounts {
   readonly lookups: number;
   /** Inodes without a name that are still in use. */
   readonly orphans: number;
+  /** Where there may be other mounts: whether this one is known to be the only one. */
+  readonly alone?: boolean;
 }
 
 /** Figures of statfs(2). */

@@ -10,6 +10,7 @@ import type { Logger } from '../log.ts';
 import type { LockOwner } from '../meta/lock-store.ts';
 import type {
   AclChange,
+  Aloneness,
   EntryName,
   InodeRecord,
   MetaStore,
@@ -17,7 +18,7 @@ import type {
   RenameFlags,
   Unlinked,
 } from '../meta/store.ts';
-import { FileType, fileTypeOf, type Stat } from '../stat.ts';
+import { FileType, fileTypeOf } from '../stat.ts';
 import { isPromiseLike, runTask, type Task, wait } from '../task.ts';
 import {
   type AtimePolicy,
@@ -42,6 +43,7 @@ import type {
   DirectorySink,
   Entry,
   FileSystemUsage,
+  KnownStat,
   Opened,
   OpenMode,
   SetAttributes,
@@ -96,6 +98,7 @@ export class Vfs {
       blocks: options.blocks,
       serverNames: options.serverNames ?? [],
       metaServerOf: ({ inode }) => metaServerOf(inode),
+      isAlone: () => !this.shared || this.lone?.isAlone === true,
     };
     this.#background = backgroundWith(options.logger);
     this.#meta = options.meta;
@@ -103,7 +106,8 @@ export class Vfs {
     this.#clock = options.clock;
     this.#logger = options.logger;
     this.#atimePolicy = options.atimePolicy;
-    const changeAcl = (inode: InodeId, acl: AclChange): Task<Stat> => this.setattr(inode, { acl });
+    const changeAcl = (inode: InodeId, acl: AclChange): Task<KnownStat> =>
+      this.setattr(inode, { acl });
     this.xattrs = new ExtendedAttributes({
       ...options,
       openFile: (inode) => this.#data.handles.openFile(inode),
@@ -130,6 +134,11 @@ export class Vfs {
   /** Others may change what this mount sees: the kernel is to ask each time. */
   get shared(): boolean {
     return this.#meta.shared;
+  }
+
+  /** Where others may come: whether there are any. */
+  get lone(): Aloneness | undefined {
+    return this.#meta.lone;
   }
 
   // Names
@@ -270,18 +279,18 @@ export class Vfs {
   }
 
   /** ESTALE for an inode that is gone. */
-  *getattr(inode: InodeId): Task<Stat> {
+  *getattr(inode: InodeId): Task<KnownStat> {
     return yield* this.#stat(yield* wait(this.#meta.inode(inode)));
   }
 
   /** chmod, chown, truncate, utimensat. EISDIR and EINVAL for the size of what is no file, EFBIG, ENOSPC. */
-  *setattr(inode: InodeId, change: SetAttributes): Task<Stat> {
+  *setattr(inode: InodeId, change: SetAttributes): Task<KnownStat> {
     const { sizeBytes } = change;
     if (sizeBytes === undefined) {
       return yield* this.#setattrOf(yield* wait(this.#meta.inode(inode)), change, undefined);
     }
     const file = yield* this.#data.acquireForChange(inode);
-    let stat: Stat;
+    let stat: KnownStat;
     try {
       stat = yield* this.#setattrOf(file.record, change, { file, sizeBytes });
     } catch (error) {
@@ -296,7 +305,7 @@ export class Vfs {
     record: InodeRecord,
     change: SetAttributes,
     truncation: { file: OpenFile; sizeBytes: number } | undefined,
-  ): Task<Stat> {
+  ): Task<KnownStat> {
     const times = requestedTimes(change, this.#clock);
     const hasBlock0 =
       isRegular(record) &&
@@ -335,7 +344,8 @@ export class Vfs {
   }
 
   useCounts(): UseCounts {
-    return { ...this.#data.handles.useCounts(), ...this.references.useCounts() };
+    const counts = { ...this.#data.handles.useCounts(), ...this.references.useCounts() };
+    return this.lone === undefined ? counts : { ...counts, alone: this.lone.isAlone };
   }
 
   // Files
@@ -449,14 +459,14 @@ export class Vfs {
     const directory = this.#data.handles.directory(handle);
     if (page.offset === 0) directory.upTo = undefined;
     const stats = page.withAttributes
-      ? (records: readonly InodeRecord[]): Task<Map<InodeId, Stat>> => this.#statsOf(records)
+      ? (records: readonly InodeRecord[]): Task<Map<InodeId, KnownStat>> => this.#statsOf(records)
       : undefined;
     const listing = { meta: this.#meta, directory, root: this.root, stats };
     const record = yield* listDirectory(listing, page, sink);
     if (page.offset === 0 && record !== undefined) this.#touchOuterAtime(record);
   }
 
-  *#statsOf(records: readonly InodeRecord[]): Task<Map<InodeId, Stat>> {
+  *#statsOf(records: readonly InodeRecord[]): Task<Map<InodeId, KnownStat>> {
     const inners = yield* this.#data.attributesOfAll(records);
     return new Map(
       records.map((record) => [record.inode, mergeStat(record, inners.get(record.inode))]),
@@ -480,7 +490,7 @@ export class Vfs {
     return { inode: record.inode, stat: yield* this.#stat(record) };
   }
 
-  *#stat(record: InodeRecord): Task<Stat> {
+  *#stat(record: InodeRecord): Task<KnownStat> {
     return mergeStat(record, yield* this.#data.attributesOf(record));
   }
 

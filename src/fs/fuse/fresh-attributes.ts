@@ -4,8 +4,7 @@
  * GETATTR. Good for one question of the same thread, which must be its next request and come at once.
  */
 import type { InodeId } from '../../ids.ts';
-import type { Stat } from '../../stat.ts';
-import type { Entry } from '../types.ts';
+import type { Entry, KnownStat } from '../types.ts';
 
 /** The two requests of one system call are closer than this. */
 const GOOD_FOR_MS = 1;
@@ -33,7 +32,7 @@ export class FreshAttributes {
   }
 
   /** What the thread was told of `inode` just now, once. */
-  take(pid: number, inode: InodeId): Stat | undefined {
+  take(pid: number, inode: InodeId): KnownStat | undefined {
     const fresh = this.#byThread.get(pid);
     if (fresh === undefined) return undefined;
     this.#byThread.delete(pid);

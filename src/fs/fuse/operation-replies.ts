@@ -4,8 +4,8 @@
  */
 import { FsError } from '../../errno.ts';
 import type { HandleId, InodeId } from '../../ids.ts';
-import { FileType, fileTypeOf, type Stat } from '../../stat.ts';
-import type { Entry } from '../types.ts';
+import { FileType, fileTypeOf } from '../../stat.ts';
+import type { Entry, KnownStat } from '../types.ts';
 import type { Vfs } from '../vfs.ts';
 import {
   FUSE_ATTR_OUT,
@@ -15,17 +15,17 @@ import {
   FUSE_ROOT_ID,
 } from './abi.ts';
 import type { Decoded } from './layout.ts';
-import { attrFromStat, dataReply, emptyReply, structReply } from './reply.ts';
+import { attrFromStat, dataReply, emptyReply, type KeptFor, structReply } from './reply.ts';
 import type { FreshAttributes } from './fresh-attributes.ts';
+import type { Keeping } from './keeping.ts';
 import type { RequestHeader as Header } from './request.ts';
-
-/** A day. While this is the only mount, every change goes through this very kernel, so nothing can become stale. */
-const LONE_VALID_SECONDS = 86_400;
 
 export interface OperationContext {
   readonly vfs: Vfs;
   /** What a lookup has just told, for the question that follows it. */
   readonly fresh: FreshAttributes;
+  /** How long the kernel may keep what the answer tells. */
+  readonly keeping: Keeping;
 }
 
 /** A finished operation, not sent yet. */
@@ -51,9 +51,17 @@ export function toNode({ vfs }: OperationContext, inode: InodeId): number {
   return inode === vfs.root ? FUSE_ROOT_ID : inode;
 }
 
-/** How long the kernel may keep what we tell it: others may change it at any time, if there are others. */
-function validSeconds({ vfs }: OperationContext): number {
-  return vfs.shared ? 0 : LONE_VALID_SECONDS;
+function validEntry(ms: number): { entry_valid: number; entry_valid_nsec: number } {
+  return { entry_valid: Math.floor(ms / 1000), entry_valid_nsec: nanosecondsOf(ms) };
+}
+
+function validAttributes(ms: number): { attr_valid: number; attr_valid_nsec: number } {
+  return { attr_valid: Math.floor(ms / 1000), attr_valid_nsec: nanosecondsOf(ms) };
+}
+
+/** Of the last second that has begun. */
+function nanosecondsOf(ms: number): number {
+  return Math.floor((ms % 1000) * 1e6);
 }
 
 /** A size of 0 asks how large the value is; ERANGE when it is larger than the caller's buffer. */
@@ -65,20 +73,30 @@ export function xattrReply(header: Header, value: Buffer, sizeBytes: number): Re
   return plain(dataReply(header.unique, [value]));
 }
 
-/** What a lookup of `entry` tells. */
+/** What a lookup of `entry` in the node `parent` tells. */
 export function entryValues(
   context: OperationContext,
+  parent: number,
   entry: Entry,
 ): Decoded<typeof FUSE_ENTRY_OUT> {
-  const valid = validSeconds(context);
+  const nodeid = toNode(context, entry.inode);
   return {
-    nodeid: toNode(context, entry.inode),
+    nodeid,
     generation: 0,
-    entry_valid: valid,
-    attr_valid: valid,
-    entry_valid_nsec: 0,
-    attr_valid_nsec: 0,
+    ...keptFor(context.keeping, parent, { nodeid, stat: entry.stat }),
     attr: attrFromStat(entry.stat),
+  };
+}
+
+/** How long an entry of the node `parent` may be kept, and the attributes of what it leads to. */
+export function keptFor(
+  keeping: Keeping,
+  parent: number,
+  { nodeid, stat }: { nodeid: number; stat: KnownStat },
+): KeptFor {
+  return {
+    ...validEntry(keeping.entryMs(parent)),
+    ...validAttributes(keeping.attributesMs(nodeid, stat)),
   };
 }
 
@@ -92,14 +110,15 @@ export function openValues(
 
 /** Tells the kernel of an inode, which counts as one lookup. */
 export function entryReply(context: OperationContext, header: Header, entry: Entry): Reply {
-  const reply = structReply(header.unique, FUSE_ENTRY_OUT, entryValues(context, entry));
+  const values = entryValues(context, header.nodeid, entry);
+  const reply = structReply(header.unique, FUSE_ENTRY_OUT, values);
   if (context.vfs.shared) context.fresh.remember(header.pid, entry);
   return { parts: [reply], lookups: [entry.inode] };
 }
 
 /** Node 0: the kernel remembers that there is no such name. */
 export function negativeEntry(context: OperationContext, header: Header): Reply {
-  const entry = { ...NEGATIVE_ENTRY, entry_valid: validSeconds(context) };
+  const entry = { ...NEGATIVE_ENTRY, ...validEntry(context.keeping.entryMs(header.nodeid)) };
   return single(structReply(header.unique, FUSE_ENTRY_OUT, entry));
 }
 
@@ -131,14 +150,13 @@ const NEGATIVE_ENTRY: Decoded<typeof FUSE_ENTRY_OUT> = {
  * The attributes of an inode that the kernel knows. EIO if the root is no directory: an inode of another type than before is
  * bad for the kernel as long as it keeps it (`fuse_make_bad`), and it keeps the root as long as the mount.
  */
-export function attrReply(context: OperationContext, header: Header, stat: Stat): Reply {
+export function attrReply(context: OperationContext, header: Header, stat: KnownStat): Reply {
   if (header.nodeid === FUSE_ROOT_ID && fileTypeOf(stat.mode) !== FileType.DIRECTORY) {
     throw new FsError('EIO', 'the root of the mount is said to be no directory');
   }
   return single(
     structReply(header.unique, FUSE_ATTR_OUT, {
-      attr_valid: validSeconds(context),
-      attr_valid_nsec: 0,
+      ...validAttributes(context.keeping.attributesMs(header.nodeid, stat)),
       attr: attrFromStat(stat),
     }),
   );

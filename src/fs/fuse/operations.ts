@@ -4,7 +4,7 @@
  */
 import type { BlockLease, XattrMode } from '../../blocks/store.ts';
 import { FsError } from '../../errno.ts';
-import type { HandleId, InodeId } from '../../ids.ts';
+import type { HandleId } from '../../ids.ts';
 import { FileType, PERMISSION_MASK } from '../../stat.ts';
 import { type Task, wait } from '../../task.ts';
 import type { Entry, Opened, OpenMode, SetAttributes } from '../types.ts';
@@ -18,6 +18,8 @@ import {
   SetxattrFlag,
   WriteFlag,
 } from './abi.ts';
+import { NOT_KEPT } from './keeping.ts';
+import { readdir, readdirplus } from './listing-operations.ts';
 import { LOCK_HANDLERS } from './lock-operations.ts';
 import {
   attrReply,
@@ -35,7 +37,7 @@ import {
   xattrReply,
 } from './operation-replies.ts';
 import { copyFileRange, copyFileRange64, fallocate, lseek } from './range-operations.ts';
-import { createReply, dataReply, DirectoryPage, structReply } from './reply.ts';
+import { createReply, dataReply, structReply } from './reply.ts';
 import type { Request, RequestHeader, RequestOf } from './request.ts';
 
 /** Open flags of fcntl.h (x86-64 and arm64 agree on these). */
@@ -50,16 +52,6 @@ const RENAME_NOREPLACE = 1;
 const RENAME_EXCHANGE = 2;
 const XATTR_CREATE = 1;
 const XATTR_REPLACE = 2;
-
-/**
- * One reply lists no more than this, whatever the kernel has room for (1 MiB, since readdir(3) takes `st_blksize` for
- * its buffer): some 2,000 names take a few milliseconds, in which nobody else is served.
- */
-const MAX_LISTING_BYTES = 64 * 1024;
-
-/** Smallest space that an entry with a short name takes in a page: fuse_dirent and fuse_direntplus with 8 bytes. */
-const DIRENT_BYTES = 32;
-const DIRENT_PLUS_BYTES = 160;
 
 const NAME_MAX_BYTES = 255;
 const STATFS_UNIT_BYTES = 4096;
@@ -96,8 +88,10 @@ const HANDLERS: Handlers = {
 
   *GETATTR(context, { header }) {
     const inode = toInode(context, header.nodeid);
-    const stat = context.fresh.take(header.pid, inode) ?? (yield* context.vfs.getattr(inode));
-    return attrReply(context, header, stat);
+    // What was told before this was asked may have changed since.
+    const told = context.fresh.take(header.pid, inode);
+    if (told !== undefined) return attrReply({ ...context, keeping: NOT_KEPT }, header, told);
+    return attrReply(context, header, yield* context.vfs.getattr(inode));
   },
 
   *SETATTR(context, { header, input }) {
@@ -169,23 +163,23 @@ const HANDLERS: Handlers = {
   },
 
   *CREATE(context, { header, input, names }) {
-    const { uid, gid, unique } = header;
+    const { uid, gid } = header;
     const entry = { parent: toInode(context, header.nodeid), name: names[0] };
     const permissions = input.mode & PERMISSION_MASK;
     const spec = { mode: FileType.REGULAR | permissions, umask: input.umask, uid, gid };
     const mode = { ...openMode(input), exclusive: (input.flags & O_EXCL) !== 0 };
     const created = yield* context.vfs.create(entry, spec, mode);
     if (context.vfs.shared) context.fresh.remember(header.pid, created);
-    return createdReply(context, { unique, input }, created);
+    return createdReply(context, { header, input }, created);
   },
 
   *TMPFILE(context, { header, input }) {
-    const { uid, gid, unique } = header;
+    const { uid, gid } = header;
     const mode = FileType.REGULAR | (input.mode & PERMISSION_MASK);
     const spec = { mode, umask: input.umask, uid, gid };
     const parent = toInode(context, header.nodeid);
     const created = yield* context.vfs.createNameless(parent, spec, openMode(input));
-    return createdReply(context, { unique, input }, created);
+    return createdReply(context, { header, input }, created);
   },
 
   *OPEN(context, { header, input }) {
@@ -238,13 +232,8 @@ const HANDLERS: Handlers = {
     return openReply(header, { handle }, 0);
   },
 
-  *READDIR(context, { header, input }) {
-    return yield* readdir(context, header, input, false);
-  },
-
-  *READDIRPLUS(context, { header, input }) {
-    return yield* readdir(context, header, input, true);
-  },
+  READDIR: readdir,
+  READDIRPLUS: readdirplus,
 
   *RELEASEDIR(context, { header, input }) {
     yield* context.vfs.release(input.fh as HandleId);
@@ -309,11 +298,12 @@ export const HANDLED_OPERATIONS = Object.keys(HANDLERS) as readonly OperationNam
 /** A new inode and its handle. */
 function createdReply(
   context: OperationContext,
-  { unique, input }: { unique: RequestHeader['unique']; input: { flags: number } },
+  { header, input }: { header: RequestHeader; input: { flags: number } },
   created: Entry & Opened,
 ): Reply {
   const how = openFlags(context, input, created);
-  const reply = createReply(unique, entryValues(context, created), openValues(created, how));
+  const values = entryValues(context, header.nodeid, created);
+  const reply = createReply(header.unique, values, openValues(created, how));
   return { parts: [reply], lookups: [created.inode], opened: created.handle };
 }
 
@@ -333,35 +323,6 @@ function* rename(
     },
   );
   return done(header);
-}
-
-function* readdir(
-  context: OperationContext,
-  header: RequestHeader,
-  input: { fh: number; offset: number; size: number },
-  withAttributes: boolean,
-): Task<Reply> {
-  const limitBytes = Math.min(input.size, MAX_LISTING_BYTES);
-  const page = new DirectoryPage({ limitBytes, plus: withAttributes });
-  const lookups: InodeId[] = [];
-  const expectedEntries = Math.ceil(
-    limitBytes / (withAttributes ? DIRENT_PLUS_BYTES : DIRENT_BYTES),
-  );
-  yield* context.vfs.readdir(
-    input.fh as HandleId,
-    { offset: input.offset, expectedEntries, withAttributes },
-    {
-      add(entry) {
-        const { stat } = entry;
-        const known =
-          stat === undefined ? undefined : entryValues(context, { inode: entry.inode, stat });
-        const taken = page.add(known === undefined ? entry : { ...entry, entry: known });
-        if (taken && known !== undefined) lookups.push(entry.inode);
-        return taken;
-      },
-    },
-  );
-  return { parts: [page.reply(header.unique)], lookups };
 }
 
 function requestedAttributes(input: RequestOf<'SETATTR'>['input']): SetAttributes {

@@ -49,6 +49,7 @@ const FIRST_BYTES = 4096;
 const TYPE_SHIFT = 12;
 
 const AT = offsetsOf(FUSE_OUT_HEADER);
+const ENTRY_AT = offsetsOf(FUSE_ENTRY_OUT);
 const UNASKED: Words = { low: 0, high: 0 };
 
 function writeHeader(
@@ -207,6 +208,12 @@ export function attrFromStat(stat: Stat, inode: number = stat.inode): Decoded<ty
   };
 }
 
+/** How long the kernel may keep an entry, in its words. */
+export type KeptFor = Pick<
+  Decoded<typeof FUSE_ENTRY_OUT>,
+  'entry_valid' | 'entry_valid_nsec' | 'attr_valid' | 'attr_valid_nsec'
+>;
+
 /** A record of a listing. */
 export interface DirectoryEntry {
   /** The number that programs see as `d_ino`. */
@@ -230,6 +237,8 @@ export interface DirectoryEntry {
 export class DirectoryPage {
   readonly #plus: boolean;
   readonly #limitBytes: number;
+  /** Where the entries with attributes are. */
+  readonly #entriesAt: number[] = [];
   #buffer: Buffer;
   #end = REPLY_HEADER_BYTES;
 
@@ -256,6 +265,7 @@ export class DirectoryPage {
     if (end > this.#limitBytes) return false;
     this.#reserve(end);
     if (this.#plus) this.#writeEntry(this.#end, entry.entry);
+    if (entry.entry !== undefined) this.#entriesAt.push(this.#end);
     writeStruct(FUSE_DIRENT, this.#buffer, direntAt, {
       ino: entry.inode,
       off: entry.offset,
@@ -267,6 +277,17 @@ export class DirectoryPage {
     for (let at = nameEnd; at < end; at++) this.#buffer[at] = 0;
     this.#end = end;
     return true;
+  }
+
+  /** Sets how long the kernel may keep what it is told of each entry that has attributes, in the order of their adding. */
+  keep(keptFor: (index: number) => KeptFor): void {
+    for (const [index, at] of this.#entriesAt.entries()) {
+      const kept = keptFor(index);
+      this.#buffer.writeUInt32LE(kept.entry_valid, at + ENTRY_AT.entry_valid);
+      this.#buffer.writeUInt32LE(kept.attr_valid, at + ENTRY_AT.attr_valid);
+      this.#buffer.writeUInt32LE(kept.entry_valid_nsec, at + ENTRY_AT.entry_valid_nsec);
+      this.#buffer.writeUInt32LE(kept.attr_valid_nsec, at + ENTRY_AT.attr_valid_nsec);
+    }
   }
 
   /** The whole reply, which the caller may keep; the page must not be used any more. */

@@ -13,6 +13,7 @@ import { type Negotiated, NOTHING_NEGOTIATED } from './abi.ts';
 import { FreshAttributes } from './fresh-attributes.ts';
 import { BusyPoll } from './busy-poll.ts';
 import type { Callers } from './caller-state.ts';
+import { KEPT_FOR_LONG, NOT_KEPT, SharedKeeping } from './keeping.ts';
 import { PageNotifier } from './page-notifier.ts';
 import { PendingPoll } from './pending-poll.ts';
 import { PendingRequests } from './pending-requests.ts';
@@ -80,6 +81,8 @@ export class Session {
   readonly #pending: PendingRequests;
   readonly #pendingPoll: PendingPoll;
   readonly #context: OperationContext;
+  /** Set where there may be other mounts, and may be none. */
+  readonly #shared: SharedKeeping | undefined;
   #negotiated: Negotiated = NOTHING_NEGOTIATED;
   #payload: BlockLease;
   #ended = false;
@@ -102,7 +105,10 @@ export class Session {
     this.#pendingPoll = new PendingPoll(options.busyPollMs, () => this.#pending.size > 0);
     this.#events = events;
     this.#payload = options.payloads.lease();
-    this.#context = { vfs: options.vfs, fresh: new FreshAttributes() };
+    const { vfs } = options;
+    const keeping = vfs.shared ? NOT_KEPT : KEPT_FOR_LONG;
+    this.#context = { vfs, fresh: new FreshAttributes(), keeping };
+    this.#shared = vfs.lone && new SharedKeeping(vfs.lone);
     this.#vfs.onModeChanged = (inode) => {
       this.#forgetAttributes(inode);
     };
@@ -227,17 +233,25 @@ export class Session {
     }
     if (request.op === 'RELEASE' && this.#postponed(request)) return;
     if (request.op !== 'GETATTR') this.#context.fresh.forget(request.header.pid);
-    const task = operationFor(this.#context, request, this.#payload);
+    const begun = this.#shared?.begin(request);
+    const context = begun ? { ...this.#context, keeping: begun.keeping } : this.#context;
+    const task = operationFor(context, request, this.#payload);
     if (task === undefined) {
       this.#refuse(request, new FsError('ENOSYS'));
+      begun?.end();
       return;
     }
     try {
       const outcome = runTask(task, () => this.#suspend(request));
-      if (isPromiseLike(outcome)) this.#finishLater(request, outcome);
-      else this.#answer(request, outcome);
+      if (isPromiseLike(outcome)) {
+        this.#finishLater(request, outcome, begun?.end);
+      } else {
+        this.#answer(request, outcome);
+        begun?.end();
+      }
     } catch (error) {
       this.#refuse(request, error);
+      begun?.end();
     }
     if (this.#payload.adopted) this.#payload = this.#payloads.lease();
   }
@@ -265,12 +279,14 @@ export class Session {
     return signal;
   }
 
-  #finishLater(request: Request, outcome: PromiseLike<Reply>): void {
+  /** `end` is called when nothing of it is under way any more, which may be long after its answer. */
+  #finishLater(request: Request, outcome: PromiseLike<Reply>, end?: () => void): void {
     const settled = (finish: (isAwaited: boolean) => void): void => {
       const isAnswered = this.#pending.remove(request);
       this.#guard(() => {
         finish(!isAnswered);
       });
+      end?.();
       if (this.#pending.size === 0) setImmediate(this.#lookForNext);
     };
     outcome.then(

@@ -19,10 +19,11 @@ mountTest(
     t.is(lines[0], file);
     t.regex(lines[1] ?? '', /^ {2}dataset {3}imss:\/\/file \(file, inode \d+, .+\)$/);
     t.is(lines[2], '  layout    policy RR, blocks of 1 MiB, 1 copy');
-    t.is(lines[3], '  metadata  server 0');
-    t.is(lines[4], '  blocks    4, over 1 server');
+    t.is(lines[3], '  mount     the only one');
+    t.is(lines[4], '  metadata  server 0');
+    t.is(lines[5], '  blocks    4, over 1 server');
     t.deepEqual(
-      lines.slice(6).map((line) => line.replace(/\s+/g, ' ')),
+      lines.slice(7).map((line) => line.replace(/\s+/g, ' ')),
       [' 1 this mount 1 MiB', ' 2 this mount 1 MiB', ' 3 this mount 5 bytes', ''],
     );
   },
@@ -51,7 +52,7 @@ mountTest(
       ],
     );
     t.deepEqual(Object.keys(shown[0] ?? {}).sort(), [
-      ...['blockSizeBytes', 'blocks', 'inode', 'metaServer', 'path', 'policy'],
+      ...['alone', 'blockSizeBytes', 'blocks', 'inode', 'metaServer', 'path', 'policy'],
       ...['replication', 'servers', 'sizeBytes', 'type', 'uri'],
     ]);
     t.is(shown[2]?.['uri'], 'imss://folder/link');

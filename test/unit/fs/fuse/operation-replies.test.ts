@@ -1,6 +1,7 @@
 import test from 'ava';
 import { FUSE_ROOT_ID } from '../../../../src/fs/fuse/abi.ts';
 import { FreshAttributes } from '../../../../src/fs/fuse/fresh-attributes.ts';
+import { NOT_KEPT } from '../../../../src/fs/fuse/keeping.ts';
 import { attrReply } from '../../../../src/fs/fuse/operation-replies.ts';
 import { type InodeId, ROOT_INODE } from '../../../../src/ids.ts';
 import { FileType, type Stat } from '../../../../src/stat.ts';
@@ -18,7 +19,7 @@ function statOf(inode: InodeId, mode: number): Stat {
 
 test('the kernel is never told that the root is no directory', async (t) => {
   await withStores({}, ({ vfs }) => {
-    const context = { vfs, fresh: new FreshAttributes() };
+    const context = { vfs, fresh: new FreshAttributes(), keeping: NOT_KEPT };
     const root = { ...GOLDEN_HEADER, opcode: 3, totalExtlen: 0, nodeid: FUSE_ROOT_ID };
     t.notThrows(() => attrReply(context, root, statOf(ROOT_INODE, FileType.DIRECTORY | 0o755)));
     for (const type of [FileType.REGULAR, FileType.SYMLINK]) {
