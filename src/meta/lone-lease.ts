@@ -71,7 +71,7 @@ export class LoneLease implements Aloneness {
     for (const server of this.#servers) {
       if (server.isAsking) continue;
       if (nowMs >= dueMs(server)) this.#ask(server, nowMs);
-      if (!server.isAsking) this.#dueMs = Math.min(this.#dueMs, dueMs(server));
+      else this.#dueMs = Math.min(this.#dueMs, dueMs(server));
     }
   }
 

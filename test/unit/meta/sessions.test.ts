@@ -6,9 +6,10 @@ import { ROOT_INODE } from '../../../src/ids.ts';
 import { silentLogger } from '../../../src/log.ts';
 import { SessionExpiredError } from '../../../src/meta/exactly-once.ts';
 import { Table, tableRange } from '../../../src/meta/keys.ts';
+import { ALONE_AFTER_MS, GRANT_MS } from '../../../src/meta/lone-grants.ts';
 import type { LocalMetaStore } from '../../../src/meta/local.ts';
 import { MetaSession } from '../../../src/meta/session-store.ts';
-import { Sessions, type SignsOfLife } from '../../../src/meta/sessions.ts';
+import { Sessions, type SessionsOptions, type SignsOfLife } from '../../../src/meta/sessions.ts';
 import type { DataReport } from '../../../src/meta/store.ts';
 import { type MaybePromise, wait } from '../../../src/task.ts';
 import { at, DIRECTORY, FILE, openStore, temporaryFolder } from './helpers.ts';
@@ -35,7 +36,11 @@ interface Fixture {
   freed: InodeId[];
 }
 
-async function open(t: ExecutionContext, path?: string): Promise<Fixture> {
+async function open(
+  t: ExecutionContext,
+  path?: string,
+  pause?: SessionsOptions['pause'],
+): Promise<Fixture> {
   const clock = new ManualClock();
   const freed: InodeId[] = [];
   const store = await openStore(t, {
@@ -44,7 +49,10 @@ async function open(t: ExecutionContext, path?: string): Promise<Fixture> {
     blocksOutliveUs: true,
     reaper: { free: (inode) => void freed.push(inode) },
   });
-  const sessions = await Sessions.load({ core: store.core, clock, logger: silentLogger });
+  const sessions = await Sessions.load({
+    ...{ core: store.core, clock, logger: silentLogger },
+    ...(pause !== undefined && { pause }),
+  });
   return { store, sessions, clock, freed };
 }
 
@@ -311,4 +319,106 @@ test('what a mount in the same process makes after the server map has changed is
   t.is((await local.create(at('before'), FILE)).mapEpoch, 1);
   fixture.store.setMapEpoch(5);
   t.is((await local.create(at('after'), FILE)).mapEpoch, 5);
+});
+
+/** Lasts until the test says so; nothing is waited for before it begins. */
+function heldPause(): { pause: NonNullable<SessionsOptions['pause']>; end: () => void } {
+  let end = (): void => undefined;
+  const pause = (): Promise<void> =>
+    new Promise((resolve) => {
+      end = resolve;
+    });
+  return {
+    pause,
+    end: () => {
+      end();
+    },
+  };
+}
+
+async function aloneWithGrant({ sessions, clock }: Fixture): Promise<number> {
+  const connection = new Connection(clock);
+  await sessions.open(ONE, connection);
+  clock.advance(ALONE_AFTER_MS);
+  connection.lastHeardMs = clock.monotonicMs();
+  return sessions.askAlone(ONE);
+}
+
+test('a second client has no session before the grant of the only one has ended', async (t) => {
+  const held = heldPause();
+  const fixture = await open(t, undefined, held.pause);
+  const { sessions, clock } = fixture;
+  t.is(await aloneWithGrant(fixture), GRANT_MS);
+  const opening = sessions.open(TWO, new Connection(clock));
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  t.is(sessions.count, 1);
+  t.is(await rowsOf(fixture, Table.CLIENTS), 1);
+  clock.advance(GRANT_MS);
+  held.end();
+  t.true((await opening).isNew);
+  t.is(sessions.count, 2);
+  clock.advance(ALONE_AFTER_MS);
+  t.is(sessions.askAlone(ONE), 0);
+});
+
+test('a client whose connection ends while it waits gets no session, and the only one goes on', async (t) => {
+  const held = heldPause();
+  const fixture = await open(t, undefined, held.pause);
+  const { sessions, clock } = fixture;
+  await aloneWithGrant(fixture);
+  const connection = new Connection(clock);
+  const opening = sessions.open(TWO, connection);
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  connection.isOpen = false;
+  clock.advance(GRANT_MS);
+  held.end();
+  await t.throwsAsync(opening, { code: 'EIO' });
+  t.is(await rowsOf(fixture, Table.CLIENTS), 1);
+  t.is(sessions.askAlone(ONE), GRANT_MS);
+});
+
+test('an only client that ends leaves the next one nothing to wait for', async (t) => {
+  const fixture = await open(t);
+  const { sessions, clock } = fixture;
+  await aloneWithGrant(fixture);
+  await sessions.end(ONE);
+  t.true((await sessions.open(TWO, new Connection(clock))).isNew);
+});
+
+test('a client that lives in this process waits and is counted as any other', async (t) => {
+  const held = heldPause();
+  const fixture = await open(t, undefined, held.pause);
+  const { sessions, clock } = fixture;
+  await aloneWithGrant(fixture);
+  const entering = sessions.enterLocal(TWO);
+  for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+  clock.advance(GRANT_MS);
+  held.end();
+  await entering;
+  const local = sessions.local(TWO);
+  clock.advance(ALONE_AFTER_MS);
+  t.is(local.askAlone(), 0);
+  await sessions.end(ONE);
+  clock.advance(ALONE_AFTER_MS);
+  t.is(local.askAlone(), GRANT_MS);
+});
+
+test('after a restart the client of the only session goes on at once, and another waits', async (t) => {
+  const path = join(temporaryFolder(t), 'meta');
+  const first = await open(t, path);
+  await aloneWithGrant(first);
+  await first.store.close();
+  let pauses = 0;
+  const clockOf: { clock?: ManualClock } = {};
+  const second = await open(t, path, (ms) => {
+    pauses++;
+    clockOf.clock?.advance(ms);
+    return Promise.resolve();
+  });
+  clockOf.clock = second.clock;
+  const { sessions, clock } = second;
+  t.false((await sessions.open(ONE, new Connection(clock))).isNew);
+  t.is(pauses, 0);
+  t.true((await sessions.open(TWO, new Connection(clock))).isNew);
+  t.is(pauses, 1);
 });

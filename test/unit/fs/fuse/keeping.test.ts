@@ -125,9 +125,8 @@ test('what readdirplus tells may be kept as well', async (t) => {
   await withShared(({ kernel, lease }) => {
     for (const name of ['a', 'b']) mkdir(kernel, name);
     const list = (): Kept[] => {
-      const { readBigUInt64LE } = Buffer.prototype;
       const { body } = kernel.call('OPENDIR', { input: { flags: 0, open_flags: 0 } });
-      const fh = Number(readBigUInt64LE.call(body, 0));
+      const fh = Number(body.readBigUInt64LE(0));
       const { low, high } = { low: 0, high: 0 };
       const input = {
         fh,
