@@ -108,7 +108,7 @@ mountTest(
     t.true(await waitForFree(mount, before - 2 * MiB), `${freeBytes(mount)} free`);
     writeFileSync(mount.at('after'), pattern(TINY_BYTES / 2));
   },
-  { capacity: '16M' },
+  { capacity: '16M', notByDefaultOn: ['fuse-native'] },
 );
 
 mountTest(

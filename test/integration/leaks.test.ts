@@ -200,7 +200,7 @@ mountTest(
     t.is(handles, 0);
     assertFlat(t, between, after);
   },
-  { notOn: ['tmpfs'], env: COLLECTS_GARBAGE },
+  { notOn: ['tmpfs'], env: COLLECTS_GARBAGE, notByDefaultOn: ['fuse-native'] },
 );
 
 mountTest(
@@ -260,7 +260,7 @@ mountTest(
       );
     }
   },
-  { notOn: ['tmpfs'], env: COLLECTS_GARBAGE, capacity: '512M' },
+  { notOn: ['tmpfs'], env: COLLECTS_GARBAGE, capacity: '512M', notByDefaultOn: ['fuse-native'] },
 );
 
 commandTest('many mounts on one folder leave no process, note or file behind', async (t, shell) => {

@@ -56,5 +56,8 @@ mountTest(
     );
     await sh('rm -r large', { cwd: mount.path, timeoutMs: 600_000 });
   },
-  { timeoutMs: Math.max(120_000, (ENTRIES / 100_000) * MAX_CREATE_SECONDS_PER_100K * 1000) },
+  {
+    timeoutMs: Math.max(120_000, (ENTRIES / 100_000) * MAX_CREATE_SECONDS_PER_100K * 1000),
+    notByDefaultOn: ['fuse-native'],
+  },
 );
