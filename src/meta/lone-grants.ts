@@ -3,6 +3,7 @@
  * other client is let in: it waits. So a client with grants of all metadata servers knows that nobody else changes anything.
  */
 import type { Clock } from '../clock.ts';
+import { pause } from './pause.ts';
 
 /** How long a grant holds: for the client from when it asked, here from when it was answered. */
 export const GRANT_MS = 2000;
@@ -26,9 +27,9 @@ export class LoneGrants {
   /** When a client was last let in, or left. */
   #changedMs: number;
 
-  constructor({ clock, pause = timer }: LoneGrantsOptions) {
+  constructor({ clock, pause: wait = pause }: LoneGrantsOptions) {
     this.#clock = clock;
-    this.#pause = pause;
+    this.#pause = wait;
     this.#changedMs = clock.monotonicMs();
   }
 
@@ -89,16 +90,4 @@ export class LoneGrants {
     this.#grant = { client, untilMs: nowMs + GRANT_MS };
     return GRANT_MS;
   }
-}
-
-function timer(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(pending);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const pending = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
 }

@@ -7,6 +7,7 @@ import type { Logger } from '../log.ts';
 import type { Call } from '../net/call.ts';
 import { WATCH_MAP, type WatchAnswer } from './cluster-protocol.ts';
 import { MAP_LEASE_MS } from './map-leases.ts';
+import { pause } from './pause.ts';
 
 export interface MapFollowerOptions {
   readonly call: Call;
@@ -79,18 +80,4 @@ export class MapFollower {
     for (const wake of this.#waiters) wake();
     this.#waiters.clear();
   }
-}
-
-/** Ends early when `signal` aborts. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    const timer = setTimeout(done, ms);
-    signal.addEventListener('abort', done);
-  });
 }
