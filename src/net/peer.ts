@@ -128,7 +128,7 @@ export class Peer implements Caller {
     isOpening: boolean;
   }): Promise<Answer<A>> {
     return new Promise<Answer<A>>((resolve, reject) => {
-      const { operation, options } = spec;
+      const { operation, request, options, isOpening } = spec;
       const refused = this.#refusalNow(spec);
       if (refused !== undefined) {
         reject(refused);
@@ -137,8 +137,11 @@ export class Peer implements Caller {
       let payloadLength = 0;
       for (const slice of options.payload ?? []) payloadLength += slice.length;
       const call: PendingCall = {
-        ...spec,
         id: this.#calls.nextId(),
+        operation,
+        request,
+        options,
+        isOpening,
         payloadLength,
         sequence: operation.mutates ? this.#calls.nextSequence() : 0,
         dueMs: performance.now() + (options.deadlineMs ?? DEFAULT_DEADLINE_MS),
@@ -152,7 +155,7 @@ export class Peer implements Caller {
       };
       this.#listenToSignal(call);
       this.#calls.add(call);
-      if (this.#ready || spec.isOpening) this.#transmit(call);
+      if (this.#ready || isOpening) this.#transmit(call);
       else this.connect();
     });
   }
