@@ -24,48 +24,88 @@ export function* wait<T>(value: MaybePromise<T>): Task<T> {
   return isPromiseLike(value) ? ((yield value) as T) : value;
 }
 
-/**
- * Runs a task as far as it goes without waiting.
- * Returns the result itself if it never waited, else a promise of it; what the task throws in the first
- * turn is thrown here, later it rejects the promise. `signalFor` is asked for a signal once the task waits: when
- * that aborts, its reason is thrown at the place where the task waits, once; what the task then still does to
- * tidy up may wait again.
- */
-export function runTask<T>(task: Task<T>, signalFor?: () => AbortSignal): MaybePromise<T> {
-  const step = task.next();
-  return step.done === true ? step.value : resume(task, step.value, signalFor?.());
-}
+/** Stops a task from waiting, from outside and once. Lighter than an AbortSignal, since each request may need one. */
+export class Interruption {
+  #reason: Error | undefined;
+  #listener: ((reason: Error) => void) | undefined;
 
-async function resume<T>(
-  task: Task<T>,
-  first: PromiseLike<unknown>,
-  signal: AbortSignal | undefined,
-): Promise<T> {
-  let pending = first;
-  let aborted = signal === undefined ? undefined : rejectionOnAbort(signal);
-  for (;;) {
-    let value: unknown;
-    let failure: { error: unknown } | undefined;
-    try {
-      value = await (aborted === undefined ? pending : Promise.race([pending, aborted]));
-    } catch (error) {
-      failure = { error };
-    }
-    if (signal?.aborted === true) aborted = undefined;
-    const step = failure === undefined ? task.next(value) : task.throw(failure.error);
-    if (step.done === true) return step.value;
-    pending = step.value;
+  /** Later reasons count for nothing. */
+  raise(reason: Error): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#listener?.(reason);
+  }
+
+  /** For the one who waits: called once, at the latest when it is raised. */
+  listen(listener: (reason: Error) => void): void {
+    if (this.#reason === undefined) this.#listener = listener;
+    else listener(this.#reason);
   }
 }
 
-function rejectionOnAbort(signal: AbortSignal): Promise<never> {
-  const rejection = new Promise<never>((_resolve, reject) => {
-    signal.addEventListener('abort', () => {
-      reject(signal.reason as Error);
+/**
+ * Runs a task as far as it goes without waiting.
+ * Returns the result itself if it never waited, else a promise of it; what the task throws in the first
+ * turn is thrown here, later it rejects the promise. `interruptionFor` is asked for an interruption once the task waits:
+ * when that is raised, its reason is thrown at the place where the task waits, once; what the task then still does to
+ * tidy up may wait again.
+ */
+export function runTask<T>(task: Task<T>, interruptionFor?: () => Interruption): MaybePromise<T> {
+  const step = task.next();
+  if (step.done === true) return step.value;
+  const interruption = interruptionFor?.();
+  return new Promise((resolve, reject) => {
+    const run = new WaitingRun(task, resolve, reject);
+    run.waitFor(step.value);
+    interruption?.listen((reason) => {
+      run.interrupt(reason);
     });
   });
-  rejection.catch(() => undefined); // Nobody may be waiting when it rejects.
-  return rejection;
+}
+
+/** A task that has waited at least once, on its way to its end. */
+class WaitingRun<T> {
+  readonly #task: Task<T>;
+  readonly #resolve: (value: T) => void;
+  readonly #reject: (error: unknown) => void;
+  /** What is waited for; an answer to anything before it comes too late. */
+  #pending: PromiseLike<unknown> | undefined;
+
+  constructor(task: Task<T>, resolve: (value: T) => void, reject: (error: unknown) => void) {
+    this.#task = task;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  waitFor(pending: PromiseLike<unknown>): void {
+    this.#pending = pending;
+    pending.then(
+      (value) => {
+        if (this.#pending === pending) this.#goOn(() => this.#task.next(value));
+      },
+      (error: unknown) => {
+        if (this.#pending === pending) this.#goOn(() => this.#task.throw(error));
+      },
+    );
+  }
+
+  /** In a later turn of the microtasks: whoever raises an interruption is not to find the task running in the midst of it. */
+  interrupt(reason: Error): void {
+    queueMicrotask(() => {
+      if (this.#pending !== undefined) this.#goOn(() => this.#task.throw(reason));
+    });
+  }
+
+  #goOn(step: () => IteratorResult<PromiseLike<unknown>, T>): void {
+    this.#pending = undefined;
+    try {
+      const result = step();
+      if (result.done === true) this.#resolve(result.value);
+      else this.waitFor(result.value);
+    } catch (error) {
+      this.#reject(error);
+    }
+  }
 }
 
 /** What `next` makes of `value`, at once if it is here. */

@@ -1,6 +1,6 @@
 import test from 'ava';
 import { FsError } from '../../src/errno.ts';
-import { isPromiseLike, runSync, runTask, type Task, wait } from '../../src/task.ts';
+import { Interruption, isPromiseLike, runSync, runTask, type Task, wait } from '../../src/task.ts';
 
 function* add(a: number | Promise<number>, b: number | Promise<number>): Task<number> {
   return (yield* wait(a)) + (yield* wait(b));
@@ -43,7 +43,7 @@ test('an uncaught rejection rejects the promise of the task', async (t) => {
 });
 
 test('an abort is thrown once where the task waits, and clean-up may wait again', async (t) => {
-  const controller = new AbortController();
+  const controller = new Interruption();
   const steps: string[] = [];
   function* interrupted(): Task<void> {
     try {
@@ -52,13 +52,42 @@ test('an abort is thrown once where the task waits, and clean-up may wait again'
       steps.push(yield* wait(Promise.resolve('cleaned up')));
     }
   }
-  const outcome = runTask(interrupted(), () => controller.signal);
-  controller.abort(new FsError('EINTR'));
+  const outcome = runTask(interrupted(), () => controller);
+  controller.raise(new FsError('EINTR'));
   await t.throwsAsync(async () => outcome, { instanceOf: FsError, message: 'EINTR' });
   t.deepEqual(steps, ['cleaned up']);
 });
 
-test('no signal is asked for by a task that does not wait', (t) => {
+test('an interruption that is raised before the task waits reaches it, and the first reason counts', async (t) => {
+  const interruption = new Interruption();
+  interruption.raise(new FsError('EINTR'));
+  interruption.raise(new FsError('EIO'));
+  const outcome = runTask(add(new Promise(() => undefined), 1), () => interruption);
+  await t.throwsAsync(async () => outcome, { message: 'EINTR' });
+});
+
+test('what comes after an interruption is not the answer to what the task waits for next', async (t) => {
+  const interruption = new Interruption();
+  const resolvers: ((word: string) => void)[] = [];
+  const answer = () => new Promise<string>((resolve) => resolvers.push(resolve));
+  const [late, next] = [answer(), answer()];
+  function* interrupted(): Task<string> {
+    try {
+      return yield* wait(late);
+    } catch {
+      return yield* wait(next);
+    }
+  }
+  const outcome = runTask(interrupted(), () => interruption);
+  interruption.raise(new FsError('EINTR'));
+  await Promise.resolve();
+  resolvers[0]?.('late');
+  await Promise.resolve();
+  resolvers[1]?.('next');
+  t.is(await outcome, 'next');
+});
+
+test('no interruption is asked for by a task that does not wait', (t) => {
   t.is(
     runTask(add(1, 2), () => {
       throw new Error('asked');

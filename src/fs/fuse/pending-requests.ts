@@ -4,6 +4,7 @@
  */
 import type { BlockLease } from '../../blocks/store.ts';
 import { FsError } from '../../errno.ts';
+import { Interruption } from '../../task.ts';
 import type { OperationName } from './abi.ts';
 import { type Callers, SYSTEM_CALLERS } from './caller-state.ts';
 import type { Request } from './request.ts';
@@ -34,7 +35,7 @@ const HOLDS_PAGES: ReadonlySet<string> = new Set<OperationName>(['READ', 'WRITE'
 
 interface PendingRequest {
   readonly request: Request;
-  readonly controller: AbortController;
+  readonly interruption: Interruption;
   readonly payload: BlockLease | undefined;
   /** Runs since the caller has had a signal, or closes a file. */
   patience: NodeJS.Timeout | undefined;
@@ -66,11 +67,11 @@ export class PendingRequests {
   }
 
   /** The request waits, and its payload with it. */
-  add(request: Request, payload: BlockLease | undefined): AbortSignal {
-    const controller = new AbortController();
+  add(request: Request, payload: BlockLease | undefined): Interruption {
+    const interruption = new Interruption();
     const pending: PendingRequest = {
       request,
-      controller,
+      interruption,
       payload,
       patience: undefined,
       isAnswered: false,
@@ -83,7 +84,7 @@ export class PendingRequests {
         if (this.#callers.hasBeenKilled(request.header.pid)) this.#giveUp(pending, true);
       }, CLOSE_MS);
     }
-    return controller.signal;
+    return interruption;
   }
 
   /** The request has come to its end. True if nobody waits for the answer any more. */
@@ -134,7 +135,7 @@ export class PendingRequests {
 
   #giveUp(pending: PendingRequest, answersNow: boolean): void {
     const error = new FsError('EINTR');
-    pending.controller.abort(error);
+    pending.interruption.raise(error);
     if (!answersNow || pending.isAnswered) return;
     pending.isAnswered = true;
     this.#refuse(pending.request, error);
@@ -165,9 +166,9 @@ export class PendingRequests {
 
   /** The connection has ended. */
   abortAll(): void {
-    for (const { controller, patience } of this.#pending.values()) {
+    for (const { interruption, patience } of this.#pending.values()) {
       clearTimeout(patience);
-      controller.abort(new FsError('EINTR'));
+      interruption.raise(new FsError('EINTR'));
     }
   }
 }

@@ -7,7 +7,7 @@ import { Errno, errnoName, FsError } from '../../errno.ts';
 import type { InodeId } from '../../ids.ts';
 import { InvariantError } from '../../invariant.ts';
 import type { Logger } from '../../log.ts';
-import { isPromiseLike, runTask } from '../../task.ts';
+import { type Interruption, isPromiseLike, runTask } from '../../task.ts';
 import type { Vfs } from '../vfs.ts';
 import { type Negotiated, NOTHING_NEGOTIATED } from './abi.ts';
 import { FreshAttributes } from './fresh-attributes.ts';
@@ -269,14 +269,14 @@ export class Session {
   }
 
   /** The request waits: its payload, if it may have one, stays with it, and INTERRUPT can reach it. */
-  #suspend(request: Request): AbortSignal {
+  #suspend(request: Request): Interruption {
     if (this.#debug) this.#logger.debug(`${describeRequest(request)} -> waits`);
     // Thousands may wait for locks, for ever: they do not keep memory for data, of which they have none.
     const payload = request.op === 'SETLKW' ? undefined : this.#payload;
-    const signal = this.#pending.add(request, payload);
+    const interruption = this.#pending.add(request, payload);
     if (payload !== undefined) this.#payload = this.#payloads.lease();
     this.#pendingPoll.begin();
-    return signal;
+    return interruption;
   }
 
   /** `end` is called when nothing of it is under way any more, which may be long after its answer. */

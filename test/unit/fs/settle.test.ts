@@ -1,6 +1,6 @@
 import test from 'ava';
 import { settleAll, waitToTheEnd } from '../../../src/fs/settle.ts';
-import { runSync, runTask } from '../../../src/task.ts';
+import { Interruption, runSync, runTask } from '../../../src/task.ts';
 
 const later = <T>(value: T): Promise<T> =>
   new Promise((resolve) => {
@@ -47,7 +47,7 @@ test('no call is started after one that failed at once; the others are waited fo
 
 test('an abort does not end a call that changes something: its answer counts, or its failure', async (t) => {
   for (const isFailing of [false, true]) {
-    const abort = new AbortController();
+    const abort = new Interruption();
     let end = (): void => undefined;
     const call = new Promise<string>((resolve, reject) => {
       end = () => {
@@ -56,11 +56,11 @@ test('an abort does not end a call that changes something: its answer counts, or
       };
     });
     let isDone = false;
-    const waiting = Promise.resolve(runTask(waitToTheEnd(call), () => abort.signal)).finally(
+    const waiting = Promise.resolve(runTask(waitToTheEnd(call), () => abort)).finally(
       () => (isDone = true),
     );
     const outcome = Promise.allSettled([waiting]);
-    abort.abort(new Error('interrupted'));
+    abort.raise(new Error('interrupted'));
     await later(undefined);
     t.false(isDone);
     end();

@@ -6,7 +6,7 @@ import type { Opened } from '../../../src/fs/types.ts';
 import type { Vfs } from '../../../src/fs/vfs.ts';
 import { type HandleId, type InodeId, ROOT_INODE } from '../../../src/ids.ts';
 import { FileType } from '../../../src/stat.ts';
-import { type MaybePromise, runTask, type Task } from '../../../src/task.ts';
+import { Interruption, type MaybePromise, runTask, type Task } from '../../../src/task.ts';
 import { manyTurns, withMounts } from '../../support/mounts.ts';
 
 const SPEC = { mode: FileType.REGULAR | 0o644, uid: 1, gid: 2 };
@@ -166,15 +166,15 @@ test('an aborted write keeps its payload until the store is done with it, and ha
     if (mount === undefined) return;
     const { handle } = await create(mount.vfs, 'file');
     const open = mount.hold('blocks.writeBlock');
-    const abort = new AbortController();
+    const abort = new Interruption();
     const payload = { bytes: Buffer.from('payload') };
     const request = { offset: 0, append: false, payload, dropPrivilegeBits: false };
     let isDone = false;
-    const writing = Promise.resolve(
-      runTask(mount.vfs.write(handle, request), () => abort.signal),
-    ).finally(() => (isDone = true));
+    const writing = Promise.resolve(runTask(mount.vfs.write(handle, request), () => abort)).finally(
+      () => (isDone = true),
+    );
     await manyTurns();
-    abort.abort(new Error('interrupted'));
+    abort.raise(new Error('interrupted'));
     await manyTurns();
     t.false(isDone);
     open();
@@ -189,10 +189,10 @@ test('what an interrupted create or unlink has done elsewhere is accounted for',
     const { vfs } = mount;
     const interrupted = async <T>(call: string, task: Task<T>): Promise<T> => {
       const open = mount.hold(call);
-      const abort = new AbortController();
-      const running = Promise.resolve(runTask(task, () => abort.signal));
+      const abort = new Interruption();
+      const running = Promise.resolve(runTask(task, () => abort));
       await manyTurns();
-      abort.abort(new Error('interrupted'));
+      abort.raise(new Error('interrupted'));
       await manyTurns();
       open();
       return await running;
