@@ -49,6 +49,8 @@ export class FakeKernel {
         logger: silentLogger,
         debug: false,
         busyPollMs: 0,
+        // However slow the machine, what was told just now was told just now.
+        nowMs: () => 0,
         ...options,
       },
       {

@@ -17,13 +17,18 @@ interface Fresh extends Entry {
 
 export class FreshAttributes {
   readonly #byThread = new Map<number, Fresh>();
+  readonly #nowMs: () => number;
+
+  constructor(nowMs: () => number = () => performance.now()) {
+    this.#nowMs = nowMs;
+  }
 
   /** A reply to `pid` is about to tell of `entry`. */
   remember(pid: number, { inode, stat }: Entry): void {
     // All threads that this mount's process namespace does not have are number 0.
     if (pid === 0) return;
     if (this.#byThread.size >= MOST_THREADS) this.#byThread.clear();
-    this.#byThread.set(pid, { inode, stat, untilMs: performance.now() + GOOD_FOR_MS });
+    this.#byThread.set(pid, { inode, stat, untilMs: this.#nowMs() + GOOD_FOR_MS });
   }
 
   /** The thread asks for something else. */
@@ -36,6 +41,6 @@ export class FreshAttributes {
     const fresh = this.#byThread.get(pid);
     if (fresh === undefined) return undefined;
     this.#byThread.delete(pid);
-    return fresh.inode === inode && performance.now() < fresh.untilMs ? fresh.stat : undefined;
+    return fresh.inode === inode && this.#nowMs() < fresh.untilMs ? fresh.stat : undefined;
   }
 }

@@ -57,6 +57,8 @@ export interface SessionOptions {
   interruptMs?: number;
   /** Who says what has become of callers; /proc if absent. */
   callers?: Callers;
+  /** Monotonic milliseconds; the machine's if absent. */
+  nowMs?: () => number;
 }
 
 /** What the session tells its engine. */
@@ -107,7 +109,7 @@ export class Session {
     this.#payload = options.payloads.lease();
     const { vfs } = options;
     const keeping = vfs.shared ? NOT_KEPT : KEPT_FOR_LONG;
-    this.#context = { vfs, fresh: new FreshAttributes(), keeping };
+    this.#context = { vfs, fresh: new FreshAttributes(options.nowMs), keeping };
     this.#shared = vfs.lone && new SharedKeeping(vfs.lone);
     this.#vfs.onModeChanged = (inode) => {
       this.#forgetAttributes(inode);
