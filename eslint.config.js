@@ -12,7 +12,7 @@ function layer(folder, forbidden) {
         {
           patterns: forbidden.map((name) => ({
             group: [`**/${name}/**`],
-            message: `Imports point one way: net <- blocks, meta <- fs <- cli <- bin.`,
+            message: `Imports point one way: pipes <- net <- blocks, meta <- fs <- cli <- bin.`,
           })),
         },
       ],
@@ -47,6 +47,7 @@ export default tseslint.config(
     languageOptions: { globals: { process: 'readonly', console: 'readonly', URL: 'readonly' } },
   },
   layer('*.ts', ['net', 'blocks', 'meta', 'fs', 'cli', 'bin']),
+  layer('pipes/**', ['net', 'blocks', 'meta', 'fs', 'cli', 'bin']),
   layer('net/**', ['blocks', 'meta', 'fs', 'cli', 'bin']),
   layer('blocks/**', ['meta', 'fs', 'cli', 'bin']),
   layer('meta/**', ['blocks', 'fs', 'cli', 'bin']),

@@ -7,9 +7,16 @@ import { FsError } from '../errno.ts';
 import type { BlockIndex, InodeId } from '../ids.ts';
 import type { Dataset } from '../layout.ts';
 import type { Logger } from '../log.ts';
-import { type Address, type Answer, type CallOptions, formatAddress } from '../net/call.ts';
+import {
+  type Address,
+  type Answer,
+  type CallOptions,
+  formatAddress,
+  type Landing,
+} from '../net/call.ts';
 import type { Hello } from '../net/handshake.ts';
 import type { Operation } from '../net/operation.ts';
+import type { PipedBytes } from '../pipes/piped-bytes.ts';
 import type { Stat } from '../stat.ts';
 import { runTask } from '../task.ts';
 import { requireEach, requireMap, requireReserved } from './answers.ts';
@@ -37,7 +44,7 @@ import type {
   XattrMode,
 } from './store.ts';
 import { StoredDeltas } from './stored-deltas.ts';
-import type { LentBuffer, TransferBuffers } from './transfer-buffers.ts';
+import { LEAST_SPLICED_BYTES, type LentBuffer, type TransferBuffers } from './transfer-buffers.ts';
 import { pushZeros } from './zeros.ts';
 
 export interface RemoteBlockStoreOptions {
@@ -62,6 +69,21 @@ type InnerAnswer = DataAttributes | FsError | undefined;
 interface FreeBatch {
   readonly inodes: InodeId[];
   readonly done: Promise<void>;
+}
+
+/** An answer that goes on through a pipe, unless somebody looks at it. */
+class PipedData implements BlockData {
+  readonly piped: PipedBytes;
+  readonly release: () => void;
+
+  constructor(piped: PipedBytes, release: () => void) {
+    this.piped = piped;
+    this.release = release;
+  }
+
+  get slices(): Buffer[] {
+    return [this.piped.bytes];
+  }
 }
 
 /** See {@link BlockStore} for what each method does. */
@@ -187,23 +209,30 @@ export class RemoteBlockStore implements BlockStore {
     block: BlockIndex,
     { offset, length }: { offset: number; length: number },
   ): Promise<BlockData> {
-    let lent: LentBuffer | undefined;
-    const receive = (lengthBytes: number): Buffer => {
+    let lent: LentBuffer | PipedBytes | undefined;
+    const receive = (lengthBytes: number): Landing => {
       lent?.release(); // A connection that was lost half-way had asked for it.
-      lent = this.#buffers.lend(Math.max(lengthBytes, length));
-      return lent.bytes;
+      if (lengthBytes > length)
+        throw new FsError('EIO', `${this.name} sent more than was asked for`);
+      const piped = this.#buffers.lendPipe(lengthBytes);
+      if (piped !== undefined) return (lent = piped);
+      const buffer = this.#buffers.lend(length);
+      lent = buffer;
+      return buffer.bytes;
     };
     const waiting = this.#buffers.begin(length);
     if (waiting !== undefined) await waiting;
     try {
       const request = [view, block, offset, length] as const;
       const place = { inode: view.inode, block };
-      const { payload } = await this.#call(place, BlockOperation.readBlock, request, { receive });
-      const slices = payload === undefined || payload.length === 0 ? [] : [payload];
-      const received = payload?.length ?? 0;
-      if (received > length) throw new FsError('EIO', `${this.name} sent more than was asked for`);
-      pushZeros(slices, length - received);
-      return { slices, release: () => lent?.release() };
+      const answer = await this.#call(place, BlockOperation.readBlock, request, { receive });
+      const release = (): void => lent?.release();
+      const { piped } = answer;
+      if (piped?.lengthBytes === length) return new PipedData(piped, release);
+      const received = piped?.bytes ?? answer.payload;
+      const slices = received === undefined ? [] : [received];
+      pushZeros(slices, length - (received?.length ?? 0));
+      return { slices, release };
     } catch (error) {
       lent?.release();
       throw error;
@@ -216,14 +245,15 @@ export class RemoteBlockStore implements BlockStore {
     view: DatasetView,
     block: BlockIndex,
     offset: number,
-    { bytes }: Payload,
+    { bytes, lease }: Payload,
   ): Promise<{ storedDelta: number }> {
     const waiting = this.#buffers.begin(bytes.length);
     if (waiting !== undefined) await waiting;
     try {
       const request = [view, block, offset] as const;
       const place = { inode: view.inode, block };
-      const options = { payload: [bytes] };
+      const pages = bytes.length < LEAST_SPLICED_BYTES ? undefined : lease?.pages;
+      const options = { payload: [bytes], pages };
       return (await this.#call(place, BlockOperation.writeBlock, request, options)).value;
     } finally {
       this.#buffers.end(bytes.length);

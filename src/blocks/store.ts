@@ -7,6 +7,8 @@ import type { Timespec } from '../clock.ts';
 import type { FsError } from '../errno.ts';
 import type { BlockIndex, InodeId } from '../ids.ts';
 import type { Dataset } from '../layout.ts';
+import type { LendablePages } from '../pipes/lendable-pages.ts';
+import type { PipedBytes } from '../pipes/piped-bytes.ts';
 import type { MaybePromise } from '../task.ts';
 import type { Stat } from '../stat.ts';
 
@@ -67,6 +69,8 @@ export class UnconfirmedTruncationError extends Error {
 export interface BlockLease {
   /** The whole block. Owned by the holder until the store adopts it or it is released. */
   readonly bytes: Buffer;
+  /** Set where `bytes` begins these pages, which may be sent to another node by reference. */
+  readonly pages?: LendablePages | undefined;
   /** The store has taken the block as a data block; the holder must not touch `bytes` again. */
   readonly adopted: boolean;
   /** Gives an unadopted block back; nothing happens otherwise. */
@@ -87,6 +91,8 @@ export interface BlockData {
    * mutation: use them in the same turn. What comes by promise stays what it is until it is released.
    */
   readonly slices: Buffer[];
+  /** Set when the bytes are on their way through a pipe: asking for `slices` then copies them. */
+  readonly piped?: PipedBytes | undefined;
   /** Set where the slices lie in memory that is used again: call it once they have been used. */
   readonly release?: (() => void) | undefined;
 }

@@ -3,10 +3,15 @@
  * that a burst of requests waits instead of filling the memory. One for all servers that a process talks to.
  */
 
+import type { PipePool } from '../pipes/pipe.ts';
+import { PipedBytes } from '../pipes/piped-bytes.ts';
+
 /** Shorter answers are received in memory of their own. */
 const LEAST_POOLED_BYTES = 16 * 1024;
 /** Buffers are made in these steps, so that answers of nearly the same length share them. */
 const GRAIN_BYTES = 64 * 1024;
+/** To copy shorter payloads costs less than the calls that avoid it. */
+export const LEAST_SPLICED_BYTES = 64 * 1024;
 
 interface Waiting {
   readonly bytes: number;
@@ -27,9 +32,12 @@ export class TransferBuffers {
   /** Served in order: a large transfer is not overtaken for ever by small ones. */
   readonly #waiting: Waiting[] = [];
 
-  /** `limitBytes` bounds the bytes under way, and the memory kept for later. */
-  constructor(limitBytes: number) {
+  readonly #pipes: PipePool | undefined;
+
+  /** `limitBytes` bounds the bytes under way, and the memory kept for later. Without `pipes`, all goes through memory. */
+  constructor(limitBytes: number, pipes?: PipePool) {
     this.#limitBytes = limitBytes;
+    this.#pipes = pipes;
   }
 
   get underWayBytes(): number {
@@ -85,6 +93,15 @@ export class TransferBuffers {
         this.#keep(buffer);
       },
     };
+  }
+
+  /** A pipe for so many bytes; undefined if memory is better, or there is none. */
+  lendPipe(lengthBytes: number): PipedBytes | undefined {
+    const pool = this.#pipes;
+    if (pool === undefined || lengthBytes < LEAST_SPLICED_BYTES) return undefined;
+    const pipe = pool.take();
+    if (pipe === undefined) return undefined;
+    return new PipedBytes({ pool, pipe, lengthBytes, makeRoom: () => this.lend(lengthBytes) });
   }
 
   #take(size: number): Buffer | undefined {

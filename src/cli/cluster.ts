@@ -19,6 +19,7 @@ import type { MetaServerStore } from '../meta/session-store.ts';
 import { type Address, formatAddress } from '../net/call.ts';
 import { randomId } from '../net/handshake.ts';
 import { Peer } from '../net/peer.ts';
+import { PipePool } from '../pipes/pipe.ts';
 import { BlockServer } from './block-server.ts';
 import type { ClusterConfig } from './cluster-config.ts';
 import { errorCode, FailureError } from './errors.ts';
@@ -27,6 +28,9 @@ import { MetaServer } from './meta-server.ts';
 import { type MountedStores, mountStores } from './mount-stores.ts';
 import type { MountConfig, RunningMount, StoreCounts } from './running-mount.ts';
 import { secretOf } from './secret-options.ts';
+
+/** Each has two descriptors; more than this many large requests are seldom under way at once. */
+const MOST_IDLE_PIPES = 16;
 
 /** Starts what this node serves, joins the file system and mounts it. Rejects with nothing left open or mounted. */
 export async function startClusterMount(
@@ -58,6 +62,7 @@ class ClusterNode {
   readonly #clientId = randomId();
   readonly #peers: Peer[] = [];
   readonly #sessions: RemoteMetaStore[] = [];
+  #pipes: PipePool | undefined;
   readonly #remotes: RemoteBlockStore[] = [];
   #ownMeta: MetaServer | undefined;
   #ownBlocks: BlockServer | undefined;
@@ -164,7 +169,10 @@ class ClusterNode {
     const logger = this.#logger.component('cluster');
     const lone = new LoneLease(questions, { clock: this.#clock, logger });
     const meta = new MetaRouter(servers, lone);
-    const buffers = new TransferBuffers(this.#config.settings.transferBufferBytes);
+    const { engine, transferBufferBytes } = this.#config.settings;
+    const pipes = engine === 'kernel' ? new PipePool(MOST_IDLE_PIPES) : undefined;
+    this.#pipes = pipes;
+    const buffers = new TransferBuffers(transferBufferBytes, pipes);
     const blocks = new StripedBlockStore({
       members: members.map((member, number) => this.#blockStore(member, number, buffers)),
       locator: {
@@ -178,6 +186,7 @@ class ClusterNode {
       blocks,
       clock: this.#clock,
       ownBlocks: this.#ownBlocks?.shards.store,
+      pipes,
       home: cluster.nearBlockServer ?? process.pid % members.length,
       serverNames: members.map(({ declared }) => declared),
       counts: () => this.#counts(),
@@ -282,6 +291,7 @@ class ClusterNode {
       ...this.#peers.map((peer) => peer.close()),
       ...this.#remotes.map((store) => store.close()),
     ]);
+    this.#pipes?.close();
     await this.#client?.close();
     await this.#ownBlocks?.stop();
     await this.#ownMeta?.stop();

@@ -11,6 +11,7 @@ import type { PayloadSource } from '../fs/fuse/session.ts';
 import { NativeEngine } from '../fs/native/native-engine.ts';
 import { Vfs } from '../fs/vfs.ts';
 import type { MetaStore } from '../meta/store.ts';
+import type { PipePool } from '../pipes/pipe.ts';
 import { FileType } from '../stat.ts';
 import { runTask, wait } from '../task.ts';
 import type { RootLogger } from './logging.ts';
@@ -26,6 +27,8 @@ export interface MountedStores {
   readonly clock: Clock;
   /** Where whole blocks of FUSE_WRITEs are received to be adopted: a block store in this process. */
   readonly ownBlocks?: MemoryBlockStore | undefined;
+  /** For data on its way between the kernel and other nodes; absent where the engine has no use for it. */
+  readonly pipes?: PipePool | undefined;
   /** See {@link Vfs}. */
   readonly home?: number | undefined;
   /** What `imssfs info` calls the block servers, by number. */
@@ -94,16 +97,20 @@ function chooseEngine(
   const logger = parts.logger.component('fuse');
   const options = { vfs: parts.vfs, request, logger, debug: debugFuse };
   if (settings.engine === 'fuse-native') return new NativeEngine(options);
-  const payloads = payloadsFor(parts.stores.ownBlocks, settings.blockSizeBytes);
+  const payloads = payloadsFor(parts.stores, settings.blockSizeBytes);
   return new KernelEngine({ ...options, payloads, busyPollMs: settings.busyPollMs });
 }
 
 /**
  * Where one FUSE_WRITE can fill a block of this process, it is read straight into a free one; otherwise into scratch
- * memory.
+ * memory, which other nodes can be sent without a copy.
  */
-function payloadsFor(blocks: MemoryBlockStore | undefined, blockSizeBytes: number): PayloadSource {
-  if (blocks === undefined || blockSizeBytes !== MAX_WRITE_BYTES) return new ScratchPayloads();
+function payloadsFor(
+  { ownBlocks: blocks, pipes }: MountedStores,
+  blockSizeBytes: number,
+): PayloadSource {
+  if (blocks === undefined) return new ScratchPayloads(pipes);
+  if (blockSizeBytes !== MAX_WRITE_BYTES) return new ScratchPayloads();
   return new BlockPayloads(() => blocks.lease());
 }
 

@@ -1,5 +1,7 @@
 /** What a caller of a server sees: the options of a call, its answer, and the interface that a Peer implements. */
 import type { Logger } from '../log.ts';
+import type { LendablePages } from '../pipes/lendable-pages.ts';
+import type { PipedBytes } from '../pipes/piped-bytes.ts';
 import type { Hello, Welcome } from './handshake.ts';
 import type { FailureCodec, Operation } from './operation.ts';
 
@@ -16,14 +18,19 @@ export function formatAddress(address: Address): string {
   return `${host}:${address.port}`;
 }
 
+/** Where a payload lands: in memory, or in a pipe where it need not be looked at. */
+export type Landing = Buffer | PipedBytes;
+
 export interface CallOptions {
   /** Raw bytes after the arguments, sent without a copy. Unchanged by the caller until the call settles. */
   readonly payload?: readonly Buffer[] | undefined;
+  /** Where the payload, which is then one slice, begins: these pages may be sent by reference. */
+  readonly pages?: LendablePages | undefined;
   /**
    * Where the answer's payload is to land: at least that many bytes, which belong to the call until it settles. Without
    * it, a buffer is made. May be asked again when the connection was lost half-way.
    */
-  readonly receive?: ((lengthBytes: number) => Buffer) | undefined;
+  readonly receive?: ((lengthBytes: number) => Landing) | undefined;
   /** Default 30 s, time spent waiting for a connection included. */
   readonly deadlineMs?: number | undefined;
   /**
@@ -37,6 +44,8 @@ export interface Answer<A> {
   readonly value: A;
   /** As long as what was sent; in the buffer that `receive` gave, if it was given. Undefined without payload. */
   readonly payload: Buffer | undefined;
+  /** Set in place of `payload` where `receive` gave this. */
+  readonly piped?: PipedBytes | undefined;
 }
 
 /**

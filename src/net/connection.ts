@@ -3,6 +3,7 @@
  * After {@link Connection.destroy} no memory that was given to it is touched any more.
  */
 import { Socket, type OnReadOpts, type SocketConstructorOpts } from 'node:net';
+import type { LendablePages } from '../pipes/lendable-pages.ts';
 import type { Address, Reading } from './call.ts';
 import { socketTo } from './congestion.ts';
 import { ConnectionClosedError } from './errors.ts';
@@ -21,8 +22,11 @@ export interface ConnectionOwner extends FrameSink {
 
 /** What Node keeps of an open socket; its queue is not shown elsewhere. */
 interface SocketHandle {
+  readonly fd?: number;
   readonly writeQueueSize?: number;
 }
+
+const NOTHING = Buffer.alloc(0);
 
 type HandleSocket = Socket & { _handle: SocketHandle | null };
 
@@ -38,6 +42,8 @@ export class Connection {
   #progressMark = 0;
   #lastHeardMs = performance.now();
   #batching = false;
+  /** Part of a frame has gone, and the rest never will. */
+  #isTorn = false;
 
   /** `open` makes the socket, which is to read by `onread`. */
   constructor(
@@ -51,7 +57,9 @@ export class Connection {
         this.#owner.onPayload();
       },
     };
-    this.#reader = new FrameReader(sink, options);
+    this.#reader = new FrameReader(sink, options, (pipe, most) => {
+      return this.#descriptor < 0 ? 0 : pipe.fillFrom(this.#descriptor, most);
+    });
     this.#socket = open({
       buffer: () => this.#reader.buffer(),
       callback: (length) => this.#onRead(length),
@@ -79,6 +87,11 @@ export class Connection {
   transfer(owner: ConnectionOwner, limits: FrameLimits): void {
     this.#owner = owner;
     this.#reader.setLimits(limits);
+  }
+
+  /** Below 0 where Node does not show it, or has closed it. */
+  get #descriptor(): number {
+    return this.#socket._handle?.fd ?? -1;
   }
 
   get remoteAddress(): string {
@@ -128,7 +141,7 @@ export class Connection {
    * called when it has, or when the connection has ended. Until then the payload must not change.
    */
   send(frame: Buffer, payload?: readonly Buffer[], onHanded?: () => void): boolean {
-    if (this.#closed) {
+    if (this.#closed || this.#isTorn) {
       if (onHanded !== undefined) process.nextTick(onHanded);
       return payload === undefined;
     }
@@ -152,6 +165,44 @@ export class Connection {
     const handed = socket.writableLength === 0;
     if (wasBatching) socket.cork();
     return handed;
+  }
+
+  /**
+   * As {@link send}, with the first `lengthBytes` bytes of `pages` as the payload, which the kernel takes by reference as far as
+   * it has room. It is theirs to know when they may change.
+   */
+  sendPages(
+    frame: Buffer,
+    pages: LendablePages,
+    lengthBytes: number,
+    onHanded?: () => void,
+  ): boolean {
+    const payload = pages.bytes.subarray(0, lengthBytes);
+    if (this.#closed || this.#isTorn) return this.send(frame, [payload], onHanded);
+    const wasBatching = this.#batching;
+    if (wasBatching) this.#socket.uncork();
+    const isNext = this.#socket.writableLength === 0 && this.#descriptor >= 0;
+    const taken = isNext ? this.#lend(frame, pages, lengthBytes) : 0;
+    if (wasBatching) this.#socket.cork();
+    this.#queuedTotal += taken;
+    if (taken === frame.length + lengthBytes) return true;
+    if (taken < frame.length) return this.send(frame.subarray(taken), [payload], onHanded);
+    return this.send(payload.subarray(taken - frame.length), [NOTHING], onHanded);
+  }
+
+  /** Returns how many bytes of frame and payload need not be sent any more. */
+  #lend(frame: Buffer, pages: LendablePages, lengthBytes: number): number {
+    try {
+      const to = { borrower: this, socket: this.#descriptor };
+      return pages.sendTo(to, frame, lengthBytes) ?? 0;
+    } catch (error) {
+      // The socket has an error, of which it tells in a later turn, if at all.
+      this.#isTorn = true;
+      setImmediate(() => {
+        this.destroy(error as Error);
+      });
+      return frame.length + lengthBytes;
+    }
   }
 
   /** No more frames are read until {@link resume}; those that were read together with the present one still come. */

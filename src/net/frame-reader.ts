@@ -2,7 +2,9 @@
  * Cuts a stream of bytes into frames and says where the next bytes are to go, so that a payload lands in its final
  * place without a copy. No I/O: whoever reads puts bytes into {@link FrameReader.buffer} and tells how many.
  */
-import type { Reading } from './call.ts';
+import type { Landing, Reading } from './call.ts';
+import type { Pipe } from '../pipes/pipe.ts';
+import { PipedBytes } from '../pipes/piped-bytes.ts';
 import { ProtocolError } from './errors.ts';
 import {
   checksum,
@@ -18,22 +20,27 @@ export interface FrameSink {
    * Header and arguments are there; `args` is valid during the call only. Returns where the payload, if there is one,
    * is to land (exactly as long as it), or undefined to drop it.
    */
-  onFrame(header: ReceivedHeader, args: Buffer): Buffer | undefined;
+  onFrame(header: ReceivedHeader, args: Buffer): Landing | undefined;
   /** The payload that was not dropped is there. */
   onPayload(): void;
 }
 
+/** What comes first of bytes for a pipe is read as any other; the rest is moved. */
+const PIECE_BYTES = 4096;
 const SCRATCH_BYTES = 64 * 1024;
 const MAX_KEPT_ARGS_BYTES = 64 * 1024;
 
 /** What lies in it is used or copied before anything else is read, so all connections share it. */
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 
+const NOTHING = Buffer.alloc(0);
+
 type Part = 'header' | 'args' | 'payload';
 
 export class FrameReader {
   readonly #reading: Reading;
   readonly #sink: FrameSink;
+  readonly #pull: (pipe: Pipe, most: number) => number;
   #limits: FrameLimits;
   readonly #headerBytes = Buffer.alloc(HEADER_BYTES);
   #argsBytes = Buffer.alloc(512);
@@ -42,11 +49,19 @@ export class FrameReader {
   #filled = 0;
   #header: ReceivedHeader | undefined;
   /** Undefined while a payload is dropped. */
-  #target: Buffer | undefined;
+  #target: Landing | undefined;
   #lastWasScratch = false;
+  /** Payloads of this connection do not fit a pipe. */
+  #isFragmented = false;
 
-  constructor(sink: FrameSink, options: { reading: Reading; limits: FrameLimits }) {
+  /** `pull` moves up to so many bytes that have come into a pipe, and returns how many. */
+  constructor(
+    sink: FrameSink,
+    options: { reading: Reading; limits: FrameLimits },
+    pull: (pipe: Pipe, most: number) => number = () => 0,
+  ) {
     this.#sink = sink;
+    this.#pull = pull;
     this.#reading = options.reading;
     this.#limits = options.limits;
   }
@@ -69,10 +84,17 @@ export class FrameReader {
 
   /** Undefined if the next bytes go through the scratch buffer. */
   #place(): Buffer | undefined {
-    if (this.#part === 'payload') return this.#target?.subarray(this.#filled) ?? this.#dropping();
+    if (this.#part === 'payload') return this.#placeOfPayload();
     if (this.#reading === 'small') return undefined;
     if (this.#part === 'header') return this.#headerBytes.subarray(this.#filled);
     return this.#argsBytes.subarray(this.#filled, this.#header?.argsLength);
+  }
+
+  #placeOfPayload(): Buffer | undefined {
+    const target = this.#target;
+    if (target === undefined) return this.#dropping();
+    if (target instanceof Uint8Array) return target.subarray(this.#filled);
+    return scratch.subarray(0, Math.min(PIECE_BYTES, target.lengthBytes - this.#filled));
   }
 
   #dropping(): Buffer | undefined {
@@ -93,8 +115,33 @@ export class FrameReader {
       const argsLength = this.#header?.argsLength ?? 0;
       if (this.#filled === argsLength) this.#endArgs(this.#argsBytes.subarray(0, argsLength));
     } else {
+      if (this.#target instanceof PipedBytes)
+        this.#pipeOn(this.#target, scratch.subarray(0, length));
       this.#endPayloadIfWhole();
     }
+  }
+
+  /** Puts `piece`, which counts as filled, behind what is in the pipe, and then what else has come. */
+  #pipeOn(piped: PipedBytes, piece: Buffer): void {
+    const { pipe } = piped;
+    const written = piece.length === 0 ? 0 : (pipe?.write(piece) ?? 0);
+    if (pipe === undefined || written < piece.length) {
+      this.#spill(piped, piece.subarray(written));
+      return;
+    }
+    while (this.#filled < piped.lengthBytes) {
+      const moved = this.#pull(pipe, piped.lengthBytes - this.#filled);
+      if (moved === 0) return;
+      this.#filled += moved;
+    }
+  }
+
+  /** The pipe is full of small packets before the payload is there: what is in it, and `rest`, go on in memory. */
+  #spill(piped: PipedBytes, rest: Buffer): void {
+    const { bytes } = piped;
+    rest.copy(bytes, this.#filled - rest.length);
+    this.#target = bytes;
+    this.#isFragmented = true;
   }
 
   #consume(chunk: Buffer): void {
@@ -134,8 +181,10 @@ export class FrameReader {
   #consumePayload(chunk: Buffer): Buffer {
     const missing = (this.#header?.payloadLength ?? 0) - this.#filled;
     const taken = Math.min(missing, chunk.length);
-    if (this.#target !== undefined) chunk.copy(this.#target, this.#filled, 0, taken);
+    const target = this.#target;
+    if (target instanceof Uint8Array) chunk.copy(target, this.#filled, 0, taken);
     this.#filled += taken;
+    if (target instanceof PipedBytes) this.#pipeOn(target, chunk.subarray(0, taken));
     this.#endPayloadIfWhole();
     return chunk.subarray(taken);
   }
@@ -163,8 +212,19 @@ export class FrameReader {
     this.#filled = 0;
     this.#target = undefined;
     const target = this.#sink.onFrame(header, args);
-    if (header.payloadLength > 0) this.#target = target;
+    if (header.payloadLength > 0) this.#landIn(target);
     if (this.#argsBytes.length > MAX_KEPT_ARGS_BYTES) this.#argsBytes = Buffer.alloc(512);
+  }
+
+  #landIn(target: Landing | undefined): void {
+    if (!(target instanceof PipedBytes)) this.#target = target;
+    else if (this.#isFragmented) this.#target = target.bytes;
+    else {
+      this.#target = target;
+      // Where more than is asked for is read at once, the next bytes are not in the socket any more.
+      if (this.#reading === 'exact') this.#pipeOn(target, NOTHING);
+      this.#endPayloadIfWhole();
+    }
   }
 
   #endPayloadIfWhole(): void {

@@ -2,12 +2,14 @@
  * One server, as its caller sees it: connects, reconnects, and repeats what was not answered, in order. A call settles
  * exactly once, and never while the socket may still read or write memory that its caller lent.
  */
+import { PipedBytes } from '../pipes/piped-bytes.ts';
 import {
   formatAddress,
   type Address,
   type Answer,
   type CallOptions,
   type Caller,
+  type Landing,
   type PeerOptions,
   type PeerState,
   type PeerTimes,
@@ -37,6 +39,22 @@ const PING_FRAME = encodeFrame(
   { kind: FrameKind.REQUEST, operation: PING.code, requestId: 0, status: 0 },
   [null, null],
 );
+
+function lengthOf(payload: readonly Buffer[] = []): number {
+  let length = 0;
+  for (const slice of payload) length += slice.length;
+  return length;
+}
+
+/** Exactly `length` bytes of the memory that a caller gave for an answer's payload. */
+function firstOf(given: Buffer, length: number, { operation }: PendingCall): Buffer {
+  if (given.length < length) {
+    throw new ProtocolError(
+      `${operation.name}: ${length} bytes were sent, but there is room for ${given.length}`,
+    );
+  }
+  return given.length === length ? given : given.subarray(0, length);
+}
 
 export class Peer implements Caller {
   readonly #options: PeerOptions;
@@ -134,15 +152,13 @@ export class Peer implements Caller {
         reject(refused);
         return;
       }
-      let payloadLength = 0;
-      for (const slice of options.payload ?? []) payloadLength += slice.length;
       const call: PendingCall = {
         id: this.#calls.nextId(),
         operation,
         request,
         options,
         isOpening,
-        payloadLength,
+        payloadLength: lengthOf(options.payload),
         sequence: operation.mutates ? this.#calls.nextSequence() : 0,
         dueMs: performance.now() + (options.deadlineMs ?? DEFAULT_DEADLINE_MS),
         resolve: resolve as (answer: Answer<unknown>) => void,
@@ -219,9 +235,13 @@ export class Peer implements Caller {
       return;
     }
     call.writing = true;
-    const handed = connection.send(frame, call.options.payload, () => {
+    const { payload, pages } = call.options;
+    const onHanded = (): void => {
       if (connection === this.#connection) this.#onHanded(call);
-    });
+    };
+    const handed = pages
+      ? connection.sendPages(frame, pages, call.payloadLength, onHanded)
+      : connection.send(frame, payload, onHanded);
     if (handed) this.#onHanded(call);
   }
 
@@ -248,7 +268,7 @@ export class Peer implements Caller {
     this.#connection?.destroy(this.#closedError('a payload did not get through in time', error));
   }
 
-  #onFrame(header: ReceivedHeader, args: Buffer): Buffer | undefined {
+  #onFrame(header: ReceivedHeader, args: Buffer): Landing | undefined {
     if (header.kind !== FrameKind.REPLY) throw new ProtocolError('a reply was expected');
     const call = this.#calls.get(header.requestId);
     if (call?.sent !== true) return undefined; // A ping's, or that of a call which was given up.
@@ -256,6 +276,7 @@ export class Peer implements Caller {
       throw new ProtocolError(`a reply to ${call.operation.name} is for another operation`);
     }
     this.#attempts = 0;
+    if (this.#connection !== undefined) call.options.pages?.returned(this.#connection);
     if (call.outcome !== undefined) return undefined;
     try {
       const raw = decodeArgs(args);
@@ -271,14 +292,14 @@ export class Peer implements Caller {
     return undefined;
   }
 
-  #land(call: PendingCall, value: unknown, length: number): Buffer {
+  #land(call: PendingCall, value: unknown, length: number): Landing {
     const given = call.options.receive?.(length) ?? Buffer.allocUnsafeSlow(length);
-    if (given.length < length) {
-      throw new ProtocolError(
-        `${call.operation.name}: ${length} bytes were sent, but there is room for ${given.length}`,
-      );
+    if (given instanceof PipedBytes) {
+      call.landing = true;
+      this.#landing = { call, answer: { value, payload: undefined, piped: given } };
+      return given;
     }
-    const payload = given.length === length ? given : given.subarray(0, length);
+    const payload = firstOf(given, length, call);
     call.landing = true;
     this.#landing = { call, answer: { value, payload } };
     return payload;

@@ -4,7 +4,10 @@ import { nothing, u53 } from '../../src/net/codec.ts';
 import { ConnectionClosedError, DeadlineError } from '../../src/net/errors.ts';
 import { row, type HandlerTable } from '../../src/net/handler.ts';
 import type { Operation } from '../../src/net/operation.ts';
+import { LendablePages } from '../../src/pipes/lendable-pages.ts';
+import { PipedBytes } from '../../src/pipes/piped-bytes.ts';
 import { startProxy } from '../support/fault-proxy.ts';
+import { makePiped, startPipes } from '../support/pipes.ts';
 import { random } from '../support/random.ts';
 import {
   BASIC,
@@ -71,18 +74,30 @@ for (const seed of SEEDS) {
       const peer = startPeer(t, proxy.address, { reading, ...QUICK, patienceMs: 60_000 });
       const next = random(seed + 1000);
       const values: number[] = [];
-      const worker = async (calls: number): Promise<void> => {
+      const pool = startPipes(t, 8);
+      const worker = async (calls: number, isSpliced: boolean): Promise<void> => {
+        const pages = isSpliced ? LendablePages.allocate(pool, 40_960) : undefined;
+        t.is(pages !== undefined, isSpliced);
         for (let call = 0; call < calls; call++) {
           const length =
             next() < 0.3 ? Math.floor(next() * 40_000) + 1 : Math.floor(next() * 9) + 1;
-          const payload = [Buffer.alloc(length, length % 251)];
-          values.push((await peer.call(COUNT, length, { payload })).value);
-          const room = Buffer.alloc(length);
-          await peer.call(GET, length, { receive: () => room });
-          if (room.some((byte) => byte !== 0x5a)) state.damaged++;
+          pages?.reclaim();
+          const payload = [(pages?.bytes ?? Buffer.alloc(length)).subarray(0, length)];
+          payload[0]?.fill(length % 251);
+          values.push((await peer.call(COUNT, length, { payload, pages })).value);
+          let room: Buffer | PipedBytes = Buffer.alloc(length);
+          await peer.call(GET, length, {
+            receive: () => {
+              if (room instanceof PipedBytes) room.release();
+              if (isSpliced) room = makePiped(pool, length);
+              return room;
+            },
+          });
+          const received = room instanceof PipedBytes ? room.bytes : room;
+          if (received.some((byte) => byte !== 0x5a)) state.damaged++;
         }
       };
-      await Promise.all(Array.from({ length: 8 }, () => worker(25)));
+      await Promise.all(Array.from({ length: 8 }, (_, index) => worker(25, index % 2 === 1)));
       t.true(proxy.cuts > 3, `${proxy.cuts} cuts`);
       t.is(state.damaged, 0);
       t.is(state.count, 200);

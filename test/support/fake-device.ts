@@ -1,5 +1,6 @@
 /** A FUSE device without a kernel: a queue of requests, and a list of what was answered. */
 import { DeviceGoneError, type Device, type DeviceHandlers } from '../../src/fs/fuse/device.ts';
+import type { PipedBytes } from '../../src/pipes/piped-bytes.ts';
 import { HEAD_BYTES } from '../../src/fs/fuse/request.ts';
 
 export class FakeDevice implements Device {
@@ -43,6 +44,10 @@ export class FakeDevice implements Device {
     message.copy(this.head);
     message.subarray(HEAD_BYTES).copy(payload);
     return message.length;
+  }
+
+  writePiped(head: readonly Buffer[], piped: PipedBytes): number {
+    return this.write([...head, piped.bytes]);
   }
 
   write(parts: readonly Buffer[]): number {

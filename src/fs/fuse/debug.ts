@@ -88,7 +88,10 @@ function structuresIn(request: Request): readonly Layout[] {
 }
 
 /** What follows a successful reply's header. */
-function describeBody(request: Request, slices: readonly Buffer[]): string[] {
+function describeBody(
+  request: Request,
+  { slices, lengthBytes }: { slices: readonly Buffer[]; lengthBytes: number },
+): string[] {
   const layouts = structuresIn(request);
   const words: string[] = [];
   let at = HEADER_BYTES;
@@ -100,7 +103,7 @@ function describeBody(request: Request, slices: readonly Buffer[]): string[] {
       at += layout.sizeBytes;
     }
   }
-  const rest = slices.reduce((sum, slice) => sum + slice.length, -at);
+  const rest = lengthBytes - at;
   if (rest > 0) words.push(`data=${rest} bytes`);
   return words;
 }
@@ -108,18 +111,21 @@ function describeBody(request: Request, slices: readonly Buffer[]): string[] {
 function headerOf(message: Buffer | readonly Buffer[]): {
   slices: readonly Buffer[];
   error: number;
+  /** Of the whole message, of which the end may be sent from elsewhere. */
+  lengthBytes: number;
 } {
   const slices = Buffer.isBuffer(message) ? [message] : message;
   const [first] = slices;
   invariant(first !== undefined && first.length >= HEADER_BYTES, 'a reply begins with its header');
-  return { slices, error: readStruct(FUSE_OUT_HEADER, first, 0).error };
+  const { error, len } = readStruct(FUSE_OUT_HEADER, first, 0);
+  return { slices, error, lengthBytes: len };
 }
 
 /** What became of a request: `ok size=3`, or `ENOENT`. */
 export function describeReply(request: Request, reply: Buffer | readonly Buffer[]): string {
-  const { slices, error } = headerOf(reply);
+  const { error, ...body } = headerOf(reply);
   if (error !== 0) return errnoName(-error);
-  return ['ok', ...describeBody(request, slices)].join(' ');
+  return ['ok', ...describeBody(request, body)].join(' ');
 }
 
 /** A request and its reply in one line. */

@@ -5,6 +5,8 @@
 import { closeSync, write } from 'node:fs';
 import { Errno, errnoName } from '../../errno.ts';
 import { invariant } from '../../invariant.ts';
+import { type Pipe, PipeError } from '../../pipes/pipe.ts';
+import type { PipedBytes } from '../../pipes/piped-bytes.ts';
 import { libc, type Libc } from './libc.ts';
 import { HEAD_BYTES } from './request.ts';
 
@@ -35,6 +37,8 @@ export interface Device {
    * ENOENT for a request that was aborted, ENODEV after the end.
    */
   write(parts: readonly Buffer[]): number;
+  /** As {@link write}, of a message whose bytes behind `head` are in a pipe. */
+  writePiped(head: readonly Buffer[], piped: PipedBytes): number;
   /**
    * As {@link write}, but by another thread, for messages on which the kernel may wait for what only this process can
    * answer. `message` must not change until it resolves.
@@ -72,6 +76,15 @@ const liveHandles = new Set<PollHandle>();
 interface PollHandle {
   readonly memory: Buffer;
   readonly onPoll: bigint;
+}
+
+/** What is in two pipes, in memory. */
+function joined(first: Pipe, second: Pipe): Buffer {
+  const at = first.lengthBytes;
+  const bytes = Buffer.allocUnsafeSlow(at + second.lengthBytes);
+  first.read(bytes.subarray(0, at));
+  second.read(bytes.subarray(at));
+  return bytes;
 }
 
 /** The device behind a mount of the kernel; main thread only. Owns `fd` and closes it. */
@@ -157,6 +170,27 @@ export class KernelDevice implements Device {
       }
       const errno = this.#libc.errno();
       if (errno !== Errno.EINTR) return errno;
+    }
+  }
+
+  writePiped(head: readonly Buffer[], piped: PipedBytes): number {
+    const { pipe } = piped;
+    const message = piped.spare();
+    if (pipe === undefined || message === undefined) return this.write([...head, piped.bytes]);
+    try {
+      for (const part of head) message.write(part);
+      pipe.moveTo(message);
+      if (pipe.lengthBytes > 0) return this.write([joined(message, pipe)]);
+      if (this.#fd < 0) return Errno.ENODEV;
+      const length = message.lengthBytes;
+      const written = message.drainTo(this.#fd);
+      invariant(written === length, `Only ${written} of ${length} bytes went to /dev/fuse`);
+      return 0;
+    } catch (error) {
+      if (!(error instanceof PipeError)) throw error;
+      return error.errno;
+    } finally {
+      piped.giveBack(message);
     }
   }
 

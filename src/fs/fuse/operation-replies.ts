@@ -5,6 +5,7 @@
 import { FsError } from '../../errno.ts';
 import type { HandleId, InodeId } from '../../ids.ts';
 import { FileType, fileTypeOf } from '../../stat.ts';
+import type { PipedBytes } from '../../pipes/piped-bytes.ts';
 import type { Entry, KnownStat } from '../types.ts';
 import type { Vfs } from '../vfs.ts';
 import {
@@ -31,6 +32,8 @@ export interface OperationContext {
 /** A finished operation, not sent yet. */
 export interface Reply {
   readonly parts: readonly Buffer[];
+  /** What follows the parts, which are then one. */
+  readonly piped?: PipedBytes | undefined;
   /** Inodes that this reply tells the kernel of, once for each time. */
   readonly lookups: readonly InodeId[];
   /** A handle that this reply opens; to be released if the reply cannot be delivered. */

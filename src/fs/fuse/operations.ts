@@ -37,7 +37,7 @@ import {
   xattrReply,
 } from './operation-replies.ts';
 import { copyFileRange, copyFileRange64, fallocate, lseek } from './range-operations.ts';
-import { createReply, dataReply, structReply } from './reply.ts';
+import { createReply, dataHeader, dataReply, structReply } from './reply.ts';
 import type { Request, RequestHeader, RequestOf } from './request.ts';
 
 /** Open flags of fcntl.h (x86-64 and arm64 agree on these). */
@@ -190,8 +190,12 @@ const HANDLERS: Handlers = {
 
   *READ(context, { header, input }) {
     const range = { offset: input.offset, length: input.size };
-    const { slices, release } = yield* context.vfs.read(input.fh as HandleId, range);
-    return { ...plain(dataReply(header.unique, slices)), release };
+    const data = yield* context.vfs.read(input.fh as HandleId, range);
+    const { piped, release } = data;
+    if (piped?.pipe === undefined) {
+      return { ...plain(dataReply(header.unique, data.slices)), release };
+    }
+    return { ...plain([dataHeader(header.unique, piped.lengthBytes)]), piped, release };
   },
 
   *WRITE(context, { header, input, data }, payload) {

@@ -1,23 +1,40 @@
 /** Memory into which the data of FUSE_WRITE is read. */
 import type { BlockLease } from '../../blocks/store.ts';
+import { LendablePages } from '../../pipes/lendable-pages.ts';
+import type { PipePool } from '../../pipes/pipe.ts';
 import { MAX_WRITE_BYTES } from './negotiate.ts';
 import type { PayloadSource } from './session.ts';
 
+type Scratch = Pick<BlockLease, 'bytes' | 'pages'>;
+
 /** Plain memory, for stores whose blocks no single FUSE_WRITE can fill. Released buffers are used again. */
 export class ScratchPayloads implements PayloadSource {
-  readonly #free: Buffer[] = [];
+  readonly #pipes: PipePool | undefined;
+  readonly #free: Scratch[] = [];
+
+  /** With `pipes`, what is to go to another node may go there without a copy. */
+  constructor(pipes?: PipePool) {
+    this.#pipes = pipes;
+  }
 
   lease(): BlockLease {
-    const bytes = this.#free.pop() ?? Buffer.allocUnsafeSlow(MAX_WRITE_BYTES);
+    const scratch = this.#free.pop() ?? this.#allocate();
     let released = false;
     return {
-      bytes,
+      ...scratch,
       adopted: false,
       release: () => {
-        if (!released) this.#free.push(bytes);
+        if (released) return;
         released = true;
+        scratch.pages?.reclaim();
+        this.#free.push(scratch);
       },
     };
+  }
+
+  #allocate(): Scratch {
+    const pages = this.#pipes && LendablePages.allocate(this.#pipes, MAX_WRITE_BYTES);
+    return { bytes: pages?.bytes ?? Buffer.allocUnsafeSlow(MAX_WRITE_BYTES), pages };
   }
 }
 

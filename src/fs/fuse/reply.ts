@@ -124,13 +124,19 @@ export function initReply(
  * a slice made by `encodeStruct`.
  */
 export function dataReply(unique: Words, slices: readonly Buffer[]): Buffer[] {
-  let lengthBytes = REPLY_HEADER_BYTES;
-  for (const slice of slices) lengthBytes += slice.length;
-  const header = Buffer.allocUnsafe(REPLY_HEADER_BYTES);
-  writeHeader(header, { lengthBytes, error: 0, unique });
+  let dataBytes = 0;
+  for (const slice of slices) dataBytes += slice.length;
+  const header = dataHeader(unique, dataBytes);
   return slices.length > MAX_REPLY_SLICES
-    ? [header, Buffer.concat(slices, lengthBytes - REPLY_HEADER_BYTES)]
+    ? [header, Buffer.concat(slices, dataBytes)]
     : [header, ...slices];
+}
+
+/** What goes before `dataBytes` bytes that are sent from elsewhere. */
+export function dataHeader(unique: Words, dataBytes: number): Buffer {
+  const header = Buffer.allocUnsafe(REPLY_HEADER_BYTES);
+  writeHeader(header, { lengthBytes: REPLY_HEADER_BYTES + dataBytes, error: 0, unique });
+  return header;
 }
 
 /** A message that answers no request: `unique` is 0, and the code stands in the error's place. */

@@ -7,6 +7,7 @@ import { Errno, errnoName, FsError } from '../../errno.ts';
 import type { InodeId } from '../../ids.ts';
 import { InvariantError } from '../../invariant.ts';
 import type { Logger } from '../../log.ts';
+import type { PipedBytes } from '../../pipes/piped-bytes.ts';
 import { type Interruption, isPromiseLike, runTask } from '../../task.ts';
 import type { Vfs } from '../vfs.ts';
 import { type Negotiated, NOTHING_NEGOTIATED } from './abi.ts';
@@ -318,7 +319,7 @@ export class Session {
   #answer(request: Request, reply: Reply): void {
     const { header } = request;
     if (this.#debug) this.#logger.debug(describeExchange(request, reply.parts));
-    const errno = this.#send(header, reply.parts);
+    const errno = this.#send(header, reply.parts, reply.piped);
     if (errno !== 0) {
       this.#drop(reply);
       return;
@@ -356,9 +357,9 @@ export class Session {
   }
 
   /** Returns 0 or the errno; ENOENT means that the kernel no longer waits for this reply. */
-  #send(header: RequestHeader, parts: readonly Buffer[]): number {
+  #send(header: RequestHeader, parts: readonly Buffer[], piped?: PipedBytes): number {
     if (this.#ended) return Errno.ENODEV;
-    const errno = this.#device.write(parts);
+    const errno = piped ? this.#device.writePiped(parts, piped) : this.#device.write(parts);
     if (errno !== 0 && errno !== Errno.ENOENT && errno !== Errno.ENODEV) {
       this.#logger.error(
         { errno: errnoName(errno), opcode: header.opcode },

@@ -10,8 +10,10 @@ import {
   writeHeader,
   type ReceivedHeader,
 } from '../../../src/net/frame.ts';
-import { FrameReader } from '../../../src/net/frame-reader.ts';
+import { FrameReader, type FrameSink } from '../../../src/net/frame-reader.ts';
 import { decodeArgs, encodeFrame } from '../../../src/net/message.ts';
+import type { PipedBytes } from '../../../src/pipes/piped-bytes.ts';
+import { makePiped, startPipes } from '../../support/pipes.ts';
 
 const LIMITS = { args: MAX_ARGS_BYTES, payload: MAX_PAYLOAD_BYTES };
 const READINGS = ['exact', 'small'] as const;
@@ -185,6 +187,78 @@ test('in exact reading, a payload goes straight into the memory given for it', (
   reader.advance(1);
   const second = reader.buffer();
   t.deepEqual([second.byteOffset, second.length], [room.byteOffset + 1, 1]);
+});
+
+/** A socket to which `bytes` come bit by bit. Returns how many of them were moved into pipes. */
+function splice(bytes: Buffer, sink: FrameSink): number {
+  let at = 0;
+  let pulled = 0;
+  let pulls = 0;
+  const reader = new FrameReader(sink, { reading: 'exact', limits: LIMITS }, (pipe, most) => {
+    pulls++;
+    if (pulls % 3 === 0) return 0;
+    const count = pipe.write(bytes.subarray(at, at + Math.min(most, 100_000)));
+    at += count;
+    pulled += count;
+    return count;
+  });
+  while (at < bytes.length) {
+    const room = reader.buffer();
+    const count = bytes.copy(room, 0, at, at + room.length);
+    at += count;
+    reader.advance(count);
+  }
+  return pulled;
+}
+
+test('a payload that lands in a pipe is pulled into it, and what is left out of the socket goes in as well', (t) => {
+  const pool = startPipes(t);
+  const payload = Buffer.from(Array.from({ length: 250_000 }, (_, index) => index % 251));
+  const frame = encodeFrame(REQUEST, [null, 1], payload.length);
+  const landed: PipedBytes[] = [];
+  let payloads = 0;
+  const sink: FrameSink = {
+    onFrame: () => {
+      const piped = makePiped(pool, payload.length);
+      landed.push(piped);
+      return piped;
+    },
+    onPayload: () => {
+      payloads++;
+    },
+  };
+  const pulled = splice(Buffer.concat([frame, payload, frame, payload]), sink);
+  t.is(payloads, 2);
+  t.is(pulled, 2 * payload.length - 2 * 4096, 'pieces at which the socket was empty were copied');
+  for (const piped of landed) {
+    t.is(piped.pipe?.lengthBytes, payload.length);
+    t.true(piped.bytes.equals(payload));
+    piped.release();
+  }
+});
+
+test('a payload whose packets fill the pipe goes on in memory, and those that follow begin there', (t) => {
+  const pool = startPipes(t);
+  const payload = Buffer.alloc(2 ** 20 + 50_000, 3);
+  const frame = encodeFrame(REQUEST, [null, 1], payload.length);
+  const landed: PipedBytes[] = [];
+  const sink: FrameSink = {
+    onFrame: () => {
+      const piped = makePiped(pool, payload.length);
+      landed.push(piped);
+      return piped;
+    },
+    onPayload: () => {
+      t.is(landed.at(-1)?.pipe, undefined);
+    },
+  };
+  const pulled = splice(Buffer.concat([frame, payload, frame, payload]), sink);
+  t.is(landed.length, 2);
+  t.true(pulled > 2 ** 19 && pulled <= 2 ** 20, 'only the first was tried');
+  for (const piped of landed) {
+    t.true(piped.bytes.equals(payload));
+    piped.release();
+  }
 });
 
 test('another protocol version is told apart from garbage', (t) => {

@@ -1,0 +1,93 @@
+import test, { type ExecutionContext } from 'ava';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { LendablePages } from '../../../src/pipes/lendable-pages.ts';
+import { startPipes } from '../../support/pipes.ts';
+
+const MIB = 1024 * 1024;
+const FRAME = Buffer.from('frame ');
+
+/** Two ends of a connection; the receiver reads when it is told to. */
+async function connection(t: ExecutionContext): Promise<{ sender: Socket; receiver: Socket }> {
+  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const accepted = once(server, 'connection') as Promise<[Socket]>;
+  const sender = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const [receiver] = await accepted;
+  t.teardown(() => {
+    for (const each of [sender, receiver]) each.destroy();
+    server.close();
+  });
+  return { sender, receiver };
+}
+
+function descriptorOf(socket: Socket): number {
+  return (socket as Socket & { readonly _handle: { readonly fd: number } })._handle.fd;
+}
+
+async function read(receiver: Socket, lengthBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  receiver.resume();
+  for await (const chunk of receiver as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    if (chunks.reduce((sum, { length }) => sum + length, 0) >= lengthBytes) break;
+  }
+  return Buffer.concat(chunks);
+}
+
+function allocate(t: ExecutionContext): LendablePages {
+  const pages = LendablePages.allocate(startPipes(t), MIB);
+  if (pages === undefined) throw new Error('the system gives no pipe');
+  return pages;
+}
+
+test('a frame and pages arrive as they were, as far as the socket had room', async (t) => {
+  const { sender, receiver } = await connection(t);
+  const pages = allocate(t);
+  for (let at = 0; at < MIB; at++) pages.bytes[at] = at % 251;
+  const to = { borrower: sender, socket: descriptorOf(sender) };
+  const taken = pages.sendTo(to, FRAME, MIB) ?? 0;
+  t.true(taken > FRAME.length);
+  const received = await read(receiver, taken);
+  t.true(received.equals(Buffer.concat([FRAME, pages.bytes]).subarray(0, taken)));
+});
+
+test('pages that are lent are sent by reference, and never change for their borrower once they are reclaimed', async (t) => {
+  const { sender, receiver } = await connection(t);
+  const pages = allocate(t);
+  const lengthBytes = 32_768;
+  const to = { borrower: sender, socket: descriptorOf(sender) };
+  pages.bytes.fill(1);
+  t.is(pages.sendTo(to, FRAME, lengthBytes), FRAME.length + lengthBytes);
+  // Not yet reclaimed: whoever broke the contract would see it broken.
+  pages.bytes.fill(2);
+  pages.reclaim();
+  pages.bytes.fill(3);
+  const received = await read(receiver, FRAME.length + lengthBytes);
+  t.true(received.subarray(FRAME.length).equals(Buffer.alloc(lengthBytes, 2)));
+});
+
+test('pages that have been returned stay what they are', (t) => {
+  const pages = allocate(t);
+  pages.bytes.fill(4);
+  pages.reclaim();
+  t.is(pages.bytes[MIB - 1], 4);
+});
+
+test('an answer over one connection does not return what another has', async (t) => {
+  const [one, other] = [await connection(t), await connection(t)];
+  const pages = allocate(t);
+  pages.bytes.fill(5);
+  for (const { sender } of [one, other]) {
+    pages.sendTo({ borrower: sender, socket: descriptorOf(sender) }, FRAME, 4096);
+  }
+  pages.returned(other.sender);
+  pages.reclaim();
+  pages.bytes.fill(6);
+  const received = await read(one.receiver, FRAME.length + 4096);
+  t.is(received.at(-1), 5);
+  pages.sendTo({ borrower: one.sender, socket: descriptorOf(one.sender) }, FRAME, 4096);
+  pages.returned(one.sender);
+  pages.reclaim();
+  t.is(pages.bytes[0], 6, 'all were returned: nothing was given up');
+});
