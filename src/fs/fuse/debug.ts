@@ -145,3 +145,8 @@ export function describeNotification(message: Buffer): string {
   }
   return words.join(' ');
 }
+
+/** Whether a request is answered by an operation, and logged together with its answer. */
+export function isDispatched({ op }: Request): boolean {
+  return op !== 'INIT' && op !== 'FORGET' && op !== 'BATCH_FORGET' && op !== 'INTERRUPT';
+}

@@ -4,9 +4,10 @@
  */
 import type { BlockLease } from '../../blocks/store.ts';
 import { FsError } from '../../errno.ts';
-import { Interruption } from '../../task.ts';
+import { Interruption, type Task, wait } from '../../task.ts';
 import type { OperationName } from './abi.ts';
 import { type Callers, SYSTEM_CALLERS } from './caller-state.ts';
+import { NamesGivenUp } from './names-given-up.ts';
 import type { Request } from './request.ts';
 
 /** Longer than any request that does not hang, shorter than the patience of somebody who has pressed Ctrl-C. */
@@ -44,7 +45,7 @@ interface PendingRequest {
 }
 
 export interface PendingRequestsOptions {
-  /** Answers with EINTR. */
+  /** Answers with EINTR. If the request changes names, it is still under way. */
   readonly refuse: (request: Request, error: FsError) => void;
   readonly interruptMs?: number | undefined;
   readonly callers?: Callers | undefined;
@@ -52,6 +53,7 @@ export interface PendingRequestsOptions {
 
 export class PendingRequests {
   readonly #pending = new Map<number, PendingRequest>();
+  readonly #namesGivenUp = new NamesGivenUp();
   readonly #refuse: PendingRequestsOptions['refuse'];
   readonly #interruptMs: number;
   readonly #callers: Callers;
@@ -95,6 +97,7 @@ export class PendingRequests {
     clearTimeout(pending.patience);
     pending.payload?.release();
     this.#pending.delete(key);
+    if (pending.isAnswered) this.#namesGivenUp.end(request);
     for (const listener of pending.listeners) listener();
     return pending.isAnswered;
   }
@@ -138,7 +141,14 @@ export class PendingRequests {
     pending.interruption.raise(error);
     if (!answersNow || pending.isAnswered) return;
     pending.isAnswered = true;
+    this.#namesGivenUp.add(pending.request);
     this.#refuse(pending.request, error);
+  }
+
+  /** What is to be run for a request: its task, after those changes of its names that were given up before. */
+  inTurn<T>(request: Request, task: Task<T>): Task<T> {
+    const before = this.#namesGivenUp.before(request);
+    return before === undefined ? task : following(before, task);
   }
 
   /**
@@ -170,7 +180,14 @@ export class PendingRequests {
       clearTimeout(patience);
       interruption.raise(new FsError('EINTR'));
     }
+    this.#namesGivenUp.clear();
   }
+}
+
+/** An abort ends the waiting, and the task has not begun then. */
+function* following<T>(before: Promise<unknown>, task: Task<T>): Task<T> {
+  yield* wait(before);
+  return yield* task;
 }
 
 function usesHandle({ input }: { readonly input?: unknown }, handle: number): boolean {

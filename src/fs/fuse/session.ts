@@ -18,7 +18,7 @@ import { KEPT_FOR_LONG, NOT_KEPT, SharedKeeping } from './keeping.ts';
 import { PageNotifier } from './page-notifier.ts';
 import { PendingPoll } from './pending-poll.ts';
 import { PendingRequests } from './pending-requests.ts';
-import { describeExchange, describeRequest } from './debug.ts';
+import { describeExchange, describeRequest, isDispatched } from './debug.ts';
 import { type Device, DeviceGoneError } from './device.ts';
 import { negotiate, type Negotiation, UnsupportedProtocolError } from './negotiate.ts';
 import { type OperationContext, type Reply, toInode, toNode } from './operation-replies.ts';
@@ -245,7 +245,7 @@ export class Session {
       return;
     }
     try {
-      const outcome = runTask(task, () => this.#suspend(request));
+      const outcome = runTask(this.#pending.inTurn(request, task), () => this.#suspend(request));
       if (isPromiseLike(outcome)) {
         this.#finishLater(request, outcome, begun?.end);
       } else {
@@ -399,9 +399,4 @@ export class Session {
     this.#pending.abortAll();
     tell();
   }
-}
-
-/** Whether a request is answered by an operation, and logged together with its answer. */
-function isDispatched({ op }: Request): boolean {
-  return op !== 'INIT' && op !== 'FORGET' && op !== 'BATCH_FORGET' && op !== 'INTERRUPT';
 }
