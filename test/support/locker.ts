@@ -23,7 +23,7 @@ def order(verb, *words):
     if verb == 'pid': return os.getpid()
     if verb == 'stat': return os.stat(words[0]).st_size
     if verb == 'list': return len([entry.stat() for entry in os.scandir(words[0])])
-    if verb == 'mkdir': return os.mkdir(words[0])
+    if verb in ('link', 'mkdir', 'rename', 'rmdir', 'symlink', 'unlink'): return getattr(os, verb)(*words)
     fd = int(words[0])
     if verb == 'close': return os.close(fd)
     if verb == 'dup': return os.dup(fd)
@@ -70,11 +70,11 @@ export class Locker {
   }
 
   /** Runs `body` with so many processes; none is left afterwards. */
-  static async with(count: number, body: (...lockers: Locker[]) => Promise<void>): Promise<void> {
+  static async with<T>(count: number, body: (...lockers: Locker[]) => Promise<T>): Promise<T> {
     const lockers = Array.from({ length: count }, () => new Locker());
     try {
       await Promise.all(lockers.map((locker) => locker.#last));
-      await body(...lockers);
+      return await body(...lockers);
     } finally {
       for (const locker of lockers) locker.kill();
     }

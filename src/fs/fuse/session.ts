@@ -15,6 +15,7 @@ import { FreshAttributes } from './fresh-attributes.ts';
 import { BusyPoll } from './busy-poll.ts';
 import type { Callers } from './caller-state.ts';
 import { KEPT_FOR_LONG, NOT_KEPT, SharedKeeping } from './keeping.ts';
+import { NameNotifier } from './name-notifier.ts';
 import { PageNotifier } from './page-notifier.ts';
 import { PendingPoll } from './pending-poll.ts';
 import { PendingRequests } from './pending-requests.ts';
@@ -98,10 +99,12 @@ export class Session {
     this.#debug = options.debug;
     this.#acl = options.acl ?? false;
     this.#busyPoll = new BusyPoll(options.busyPollMs);
+    const names = new NameNotifier(options);
     this.#pending = new PendingRequests({
       interruptMs: options.interruptMs,
       callers: options.callers,
       refuse: (request, error) => {
+        names.forget(request);
         this.#refuse(request, error);
       },
     });

@@ -15,11 +15,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { DatasetInfo } from '../../../src/fs/dataset-info.ts';
+import { isAlone, untilAlone } from '../../support/alone.ts';
 import { type Cluster, withCluster } from '../../support/cluster.ts';
-import { IMSSFS, skipsMounts } from '../../support/mount.ts';
+import { skipsMounts } from '../../support/mount.ts';
 import { nodeProcessesOf } from '../../support/processes.ts';
-import { describe, runOk } from '../../support/run.ts';
+import { describe } from '../../support/run.ts';
 
 const clusterTest = skipsMounts ? test.skip : test.serial;
 
@@ -30,25 +30,11 @@ const SHAPE = {
   mountArgs: ['--debug-fuse', '--log-level', 'debug'],
 };
 const STATS = 200;
-const MAX_QUESTIONS = 300;
 
 /** Ends all mounts but number 0, and waits until that knows that it is the only one. */
 async function leaveAlone(cluster: Cluster): Promise<void> {
   await cluster.unmount(1);
   await untilAlone(cluster);
-}
-
-async function isAlone(cluster: Cluster): Promise<boolean> {
-  const { stdout } = await runOk(IMSSFS, ['info', '--json', cluster.at(0)]);
-  return (JSON.parse(stdout) as DatasetInfo).alone;
-}
-
-async function untilAlone(cluster: Cluster): Promise<void> {
-  for (let count = 0; count < MAX_QUESTIONS; count++) {
-    if (await isAlone(cluster)) return;
-    await sleep(50);
-  }
-  throw new Error('the only mount does not know that it is');
 }
 
 /** Looks at what will be changed, so that the kernel of mount 0 has it all. */

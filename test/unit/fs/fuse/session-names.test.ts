@@ -3,6 +3,7 @@ import test, { type ExecutionContext } from 'ava';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Errno } from '../../../../src/errno.ts';
 import { FUSE_ENTRY_OUT } from '../../../../src/fs/fuse/abi.ts';
+import { notifyInvalEntry, notifyInvalInode } from '../../../../src/fs/fuse/reply.ts';
 import { FakeKernel, type KernelReply, structOf } from '../../../support/fake-kernel.ts';
 import { replacing, type TestStoreOptions, withStores } from '../../../support/stores.ts';
 
@@ -142,5 +143,15 @@ test('the end of the mount ends the waiting', async (t) => {
     t.is(kernel.session.pendingCount, 0);
     t.deepEqual(done, ['create made']);
     t.deepEqual(kernel.events, ['gone']);
+  });
+});
+
+test('the kernel is told to ask anew for names that may change after its caller was answered', async (t) => {
+  await withKilled(t, ({ kernel, created }) => {
+    const { written } = kernel.device;
+    const answer = written.findIndex((message) => message.readUInt32LE(8) === created);
+    const attributes = notifyInvalInode({ nodeid: 1, offset: -1, lengthBytes: 0 });
+    const name = notifyInvalEntry({ parent: 1, name: Buffer.from('made') });
+    t.deepEqual(written.slice(0, answer), [attributes, name]);
   });
 });
