@@ -16,6 +16,7 @@ import {
 } from '../net/call.ts';
 import type { Hello } from '../net/handshake.ts';
 import type { Operation } from '../net/operation.ts';
+import type { LendablePages } from '../pipes/lendable-pages.ts';
 import type { PipedBytes } from '../pipes/piped-bytes.ts';
 import type { Stat } from '../stat.ts';
 import { runTask } from '../task.ts';
@@ -29,6 +30,7 @@ import { ServerShards } from './server-shards.ts';
 import type {
   BlockData,
   BlockExtent,
+  BlockLease,
   BlockLocation,
   BlockMap,
   BlockPosition,
@@ -38,6 +40,7 @@ import type {
   DatasetView,
   InnerSeed,
   Payload,
+  ReadRange,
   Reserved,
   RoomUse,
   Truncation,
@@ -84,6 +87,14 @@ class PipedData implements BlockData {
   get slices(): Buffer[] {
     return [this.piped.bytes];
   }
+}
+
+/** The pages that `bytes` are the beginning of. */
+function pagesOf(bytes: Buffer, lease: BlockLease | undefined): LendablePages | undefined {
+  const pages = lease?.pages;
+  const begins =
+    pages?.bytes.buffer === bytes.buffer && pages.bytes.byteOffset === bytes.byteOffset;
+  return begins ? pages : undefined;
 }
 
 /** See {@link BlockStore} for what each method does. */
@@ -207,14 +218,14 @@ export class RemoteBlockStore implements BlockStore {
   async readBlock(
     view: DatasetView,
     block: BlockIndex,
-    { offset, length }: { offset: number; length: number },
+    { offset, length, passesOn }: ReadRange,
   ): Promise<BlockData> {
     let lent: LentBuffer | PipedBytes | undefined;
     const receive = (lengthBytes: number): Landing => {
       lent?.release(); // A connection that was lost half-way had asked for it.
       if (lengthBytes > length)
         throw new FsError('EIO', `${this.name} sent more than was asked for`);
-      const piped = this.#buffers.lendPipe(lengthBytes);
+      const piped = passesOn === true ? this.#buffers.lendPipe(lengthBytes) : undefined;
       if (piped !== undefined) return (lent = piped);
       const buffer = this.#buffers.lend(length);
       lent = buffer;
@@ -252,7 +263,7 @@ export class RemoteBlockStore implements BlockStore {
     try {
       const request = [view, block, offset] as const;
       const place = { inode: view.inode, block };
-      const pages = bytes.length < LEAST_SPLICED_BYTES ? undefined : lease?.pages;
+      const pages = bytes.length < LEAST_SPLICED_BYTES ? undefined : pagesOf(bytes, lease);
       const options = { payload: [bytes], pages };
       return (await this.#call(place, BlockOperation.writeBlock, request, options)).value;
     } finally {

@@ -156,6 +156,14 @@ export interface BlockMap {
   readonly mayBeLost: boolean;
 }
 
+/** Bytes `[offset, offset + length)` of a block. */
+export interface ReadRange {
+  readonly offset: number;
+  readonly length: number;
+  /** The reader can pass on {@link BlockData.piped}, and does not care for the slices then. */
+  readonly passesOn?: boolean;
+}
+
 /** How setxattr(2) treats a name that exists (CREATE: EEXIST) or does not (REPLACE: ENODATA). */
 export type XattrMode = 'either' | 'create' | 'replace';
 
@@ -240,11 +248,7 @@ export interface BlockStore {
    * Bytes `[offset, offset + length)` of one data block; what is not stored reads as zeros, but EIO if the block's
    * server may have lost it.
    */
-  readBlock(
-    view: DatasetView,
-    block: BlockIndex,
-    range: { offset: number; length: number },
-  ): MaybePromise<BlockData>;
+  readBlock(view: DatasetView, block: BlockIndex, range: ReadRange): MaybePromise<BlockData>;
   /** Writes `payload` at `offset` within one data block. ENOSPC. */
   writeBlock(
     view: DatasetView,

@@ -25,6 +25,7 @@ import type {
   DatasetView,
   InnerSeed,
   Payload,
+  ReadRange,
   Reserved,
   RoomUse,
   Truncation,
@@ -179,21 +180,13 @@ export class StripedBlockStore implements BlockStore {
     return this.#home(dataset).readTarget(dataset);
   }
 
-  readBlock(
-    view: DatasetView,
-    block: BlockIndex,
-    range: { offset: number; length: number },
-  ): MaybePromise<BlockData> {
+  readBlock(view: DatasetView, block: BlockIndex, range: ReadRange): MaybePromise<BlockData> {
     const server = this.#servers.known(view, block);
     if (server !== undefined) return this.#member(server).readBlock(view, block, range);
     return runTask(this.#readLocated(view, block, range));
   }
 
-  *#readLocated(
-    view: DatasetView,
-    block: BlockIndex,
-    range: { offset: number; length: number },
-  ): Task<BlockData> {
+  *#readLocated(view: DatasetView, block: BlockIndex, range: ReadRange): Task<BlockData> {
     const server = yield* this.#servers.located(view, block);
     if (server === undefined) {
       const slices: Buffer[] = [];

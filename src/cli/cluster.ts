@@ -29,8 +29,11 @@ import { type MountedStores, mountStores } from './mount-stores.ts';
 import type { MountConfig, RunningMount, StoreCounts } from './running-mount.ts';
 import { secretOf } from './secret-options.ts';
 
-/** Each has two descriptors; more than this many large requests are seldom under way at once. */
-const MOST_IDLE_PIPES = 16;
+/**
+ * Each has two descriptors, and 256 of the 16,384 pages that a user may have in pipes (`fs.pipe-user-pages-soft`). Large
+ * requests beyond that are copied.
+ */
+const MOST_PIPES = 32;
 
 /** Starts what this node serves, joins the file system and mounts it. Rejects with nothing left open or mounted. */
 export async function startClusterMount(
@@ -170,7 +173,7 @@ class ClusterNode {
     const lone = new LoneLease(questions, { clock: this.#clock, logger });
     const meta = new MetaRouter(servers, lone);
     const { engine, transferBufferBytes } = this.#config.settings;
-    const pipes = engine === 'kernel' ? new PipePool(MOST_IDLE_PIPES) : undefined;
+    const pipes = engine === 'kernel' ? new PipePool(MOST_PIPES) : undefined;
     this.#pipes = pipes;
     const buffers = new TransferBuffers(transferBufferBytes, pipes);
     const blocks = new StripedBlockStore({

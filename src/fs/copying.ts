@@ -241,18 +241,19 @@ class Copying {
   /** Reads and writes. */
   *#copyThrough({ start, end }: DataRun): Task<void> {
     const range = { offset: start, length: end - start };
-    const { slices, release } = yield* this.#withFreshViews(() =>
+    const data = yield* this.#withFreshViews(() =>
       readRange(this.#blocks, this.#source.view, range),
     );
-    const [sole] = slices;
-    // Without a release they may be views of a store in this process, which others change while a server takes them.
-    const isOurs = slices.length === 1 && release !== undefined;
-    const bytes = isOurs && sole !== undefined ? sole : Buffer.concat(slices);
     try {
+      const { slices } = data;
+      const [sole] = slices;
+      // Without a release they may be views of a store in this process, which others change while a server takes them.
+      const isOurs = slices.length === 1 && data.release !== undefined;
+      const bytes = isOurs && sole !== undefined ? sole : Buffer.concat(slices);
       const write = { offset: start + this.#shift, payload: { bytes } };
       yield* this.#withFreshViews(() => writeBlocks(this.#blocks, this.#target.view, write, this));
     } finally {
-      release?.();
+      data.release?.();
     }
   }
 }

@@ -1,6 +1,6 @@
 /** Blocks to bytes. */
 import type { BlockData, BlockStore, DatasetView } from '../blocks/store.ts';
-import { type Task, wait } from '../task.ts';
+import { isPromiseLike, type MaybePromise, type Task, wait } from '../task.ts';
 import { extentAt, extentsOf } from './extents.ts';
 import { settleAll } from './settle.ts';
 
@@ -16,7 +16,8 @@ export function* readRange(
   const { blockSizeBytes } = view.layout;
   const first = extentAt(range.offset, range.length, blockSizeBytes);
   if (first.length === range.length) {
-    return yield* wait(blocks.readBlock(view, first.block, first));
+    const { block, offset, length } = first;
+    return yield* waitFor(blocks.readBlock(view, block, { offset, length, passesOn: true }));
   }
   const calls = extentsOf(range, blockSizeBytes).map((extent) => () => {
     return blocks.readBlock(view, extent.block, extent);
@@ -32,6 +33,20 @@ export function* readRange(
   if (failure === undefined) return data;
   data.release?.();
   throw failure.reason;
+}
+
+/** Data that comes when nobody waits for it any more is released. */
+function* waitFor(data: MaybePromise<BlockData>): Task<BlockData> {
+  try {
+    return yield* wait(data);
+  } catch (error) {
+    if (isPromiseLike(data)) data.then(release, () => undefined);
+    throw error;
+  }
+}
+
+function release(data: BlockData): void {
+  data.release?.();
 }
 
 /** What is local would not stay what it is while the rest is on its way. */

@@ -24,7 +24,10 @@ export type Landing = Buffer | PipedBytes;
 export interface CallOptions {
   /** Raw bytes after the arguments, sent without a copy. Unchanged by the caller until the call settles. */
   readonly payload?: readonly Buffer[] | undefined;
-  /** Where the payload, which is then one slice, begins: these pages may be sent by reference. */
+  /**
+   * Where the payload, which is then one slice, begins. These pages may be sent by reference, and {@link LendablePages.reclaim}
+   * tells when they may change.
+   */
   readonly pages?: LendablePages | undefined;
   /**
    * Where the answer's payload is to land: at least that many bytes, which belong to the call until it settles. Without

@@ -181,7 +181,8 @@ export class Connection {
     if (this.#closed || this.#isTorn) return this.send(frame, [payload], onHanded);
     const wasBatching = this.#batching;
     if (wasBatching) this.#socket.uncork();
-    const isNext = this.#socket.writableLength === 0 && this.#descriptor >= 0;
+    const { writable, writableLength } = this.#socket;
+    const isNext = writable && writableLength === 0 && this.#descriptor >= 0;
     const taken = isNext ? this.#lend(frame, pages, lengthBytes) : 0;
     if (wasBatching) this.#socket.cork();
     this.#queuedTotal += taken;
@@ -244,7 +245,7 @@ export class Connection {
     this.#socket.end();
   }
 
-  /** Ends the connection now. Memory of both directions is free when this returns. */
+  /** Ends the connection now. Memory of both directions is free when this returns, but for pages sent by reference. */
   destroy(error: Error): void {
     if (this.#closed) return;
     this.#error ??= error;

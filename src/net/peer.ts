@@ -1,6 +1,7 @@
 /**
  * One server, as its caller sees it: connects, reconnects, and repeats what was not answered, in order. A call settles
- * exactly once, and never while the socket may still read or write memory that its caller lent.
+ * exactly once, and never while the socket may still read or write memory that its caller lent; pages that were sent by
+ * reference tell by themselves when they may change.
  */
 import { PipedBytes } from '../pipes/piped-bytes.ts';
 import {
@@ -276,7 +277,10 @@ export class Peer implements Caller {
       throw new ProtocolError(`a reply to ${call.operation.name} is for another operation`);
     }
     this.#attempts = 0;
-    if (this.#connection !== undefined) call.options.pages?.returned(this.#connection);
+    // A request that is refused may be answered before its payload has been read.
+    if (header.status === 0 && this.#connection !== undefined) {
+      call.options.pages?.returned(this.#connection);
+    }
     if (call.outcome !== undefined) return undefined;
     try {
       const raw = decodeArgs(args);

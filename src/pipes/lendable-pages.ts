@@ -1,18 +1,18 @@
 /** Sending memory without a copy. */
-import { invariant } from '../invariant.ts';
 import { pipeCalls } from './calls.ts';
-import type { PipePool } from './pipe.ts';
+import { type Pipe, PipeError, type PipePool } from './pipe.ts';
 
 /** `asm-generic/mman-common.h`. */
 const MADV_DONTNEED = 4;
-const PAGE_BYTES = 4096;
+/** The largest page that Linux has on machines which imssfs runs on (arm64). */
+const PAGE_BYTES = 64 * 1024;
 
 /**
  * Memory whose pages a socket may be given in place of a copy. They are lent until the other side has said that it has
- * read all of them: an answer to the request, and nothing else, says so.
+ * read all of them: the answer to a request that has succeeded, and nothing else, says so.
  */
 export class LendablePages {
-  /** Begins with a page, and is a whole number of them. */
+  /** Begins with a page. */
   readonly bytes: Buffer;
   readonly #pool: PipePool;
   /** A `struct iovec`, in an array above the 64 bytes up to which V8 moves them. */
@@ -39,7 +39,7 @@ export class LendablePages {
 
   /**
    * Sends `frame` and the first `lengthBytes` bytes to a socket. Returns how much of both it took, or undefined if it was
-   * not tried. From then on, `borrower` may have pages. Throws PipeError.
+   * not tried. From then on, `borrower` may have pages. Throws PipeError where the socket does.
    */
   sendTo(
     { borrower, socket }: { borrower: object; socket: number },
@@ -50,36 +50,60 @@ export class LendablePages {
     if (pipe === undefined) return undefined;
     this.#borrowers.add(borrower);
     try {
-      if (pipe.write(frame) < frame.length) return 0;
-      let referred = 0;
-      let taken = 0;
-      do {
-        this.#vector[0] = this.#address + BigInt(referred);
-        this.#vector[1] = BigInt(lengthBytes - referred);
-        if (referred < lengthBytes) referred += pipe.refer(this.#vector);
-        const moved = pipe.drainTo(socket);
-        taken += moved;
-        if (moved === 0) break;
-      } while (taken < frame.length + lengthBytes);
-      return taken;
+      return this.#sendThrough(pipe, socket, { frame, lengthBytes });
     } finally {
       this.#pool.give(pipe);
     }
   }
 
-  /** An answer has come to what {@link sendTo} sent, over the same connection. */
+  #sendThrough(
+    pipe: Pipe,
+    socket: number,
+    { frame, lengthBytes }: { frame: Buffer; lengthBytes: number },
+  ): number {
+    let referred = 0;
+    let taken = 0;
+    if (pipe.write(frame) < frame.length) return taken;
+    do {
+      if (referred < lengthBytes) {
+        const count = this.#refer(pipe, referred, lengthBytes);
+        if (count === undefined) return taken;
+        referred += count;
+      }
+      const moved = pipe.drainTo(socket);
+      taken += moved;
+      if (moved === 0) break;
+    } while (taken < frame.length + lengthBytes);
+    return taken;
+  }
+
+  /** Undefined where the system does not do it: then the rest is copied, and so is all that follows. */
+  #refer(pipe: Pipe, from: number, to: number): number | undefined {
+    this.#vector[0] = this.#address + BigInt(from);
+    this.#vector[1] = BigInt(to - from);
+    try {
+      return pipe.refer(this.#vector);
+    } catch (error) {
+      if (!(error instanceof PipeError)) throw error;
+      this.#pool.refuse();
+      return undefined;
+    }
+  }
+
+  /** What {@link sendTo} sent has been answered with success, over the same connection. */
   returned(borrower: object): void {
     this.#borrowers.delete(borrower);
   }
 
   /**
    * To be called before the bytes change. Pages that are still lent are left as they are to those who have them; here, others
-   * take their place.
+   * take their place. False if the system refuses that, as it does for locked memory: then the bytes must never change.
    */
-  reclaim(): void {
-    if (this.#borrowers.size === 0) return;
+  reclaim(): boolean {
+    if (this.#borrowers.size === 0) return true;
     const result = pipeCalls()?.madvise(this.#address, this.bytes.length, MADV_DONTNEED);
-    invariant(result === 0, 'Pages of our own can be given up');
+    if (result !== 0) return false;
     this.#borrowers.clear();
+    return true;
   }
 }

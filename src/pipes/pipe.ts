@@ -141,38 +141,51 @@ export class Pipe {
 export class PipePool {
   readonly #most: number;
   readonly #free: Pipe[] = [];
+  #takenCount = 0;
   #isRefused = false;
   /** Of /dev/null, for what nobody wants. */
   #nowhere = -1;
 
-  /** Keeps at most `most` pipes for later. */
+  /** There are never more than `most` pipes. */
   constructor(most: number) {
     this.#most = most;
   }
 
-  /** Undefined if the system has once refused one. */
+  /** Undefined if there are as many as there may be, or the system gives no more. */
   take(): Pipe | undefined {
-    const free = this.#free.pop();
-    if (free !== undefined || this.#isRefused) return free;
-    const pipe = Pipe.open();
-    this.#isRefused = pipe === undefined;
+    if (this.#isRefused || this.#takenCount >= this.#most) return undefined;
+    const pipe = this.#free.pop() ?? Pipe.open();
+    if (pipe === undefined) this.#isRefused = this.#takenCount === 0;
+    else this.#takenCount++;
     return pipe;
+  }
+
+  /** What pipes are for does not work here: there are none from now on. */
+  refuse(): void {
+    this.#isRefused = true;
   }
 
   /** Takes a pipe back; what is still in it is dropped. */
   give(pipe: Pipe): void {
-    if (pipe.isSpoilt || this.#free.length >= this.#most || !this.#isEmptied(pipe)) pipe.close();
+    this.#takenCount--;
+    if (this.#isRefused || pipe.isSpoilt || !this.#isEmptied(pipe)) pipe.close();
     else this.#free.push(pipe);
   }
 
   #isEmptied(pipe: Pipe): boolean {
     if (pipe.lengthBytes === 0) return true;
-    if (this.#nowhere < 0) this.#nowhere = openSync('/dev/null', 'w');
-    while (pipe.lengthBytes > 0 && pipe.drainTo(this.#nowhere) > 0);
+    try {
+      if (this.#nowhere < 0) this.#nowhere = openSync('/dev/null', 'w');
+      while (pipe.lengthBytes > 0 && pipe.drainTo(this.#nowhere) > 0);
+    } catch {
+      return false;
+    }
     return pipe.lengthBytes === 0;
   }
 
+  /** There are no pipes any more; those that are out are closed when they are given back. */
   close(): void {
+    this.refuse();
     for (const pipe of this.#free.splice(0)) pipe.close();
     if (this.#nowhere >= 0) closeSync(this.#nowhere);
     this.#nowhere = -1;

@@ -38,6 +38,13 @@ const NOTE: Operation<number, undefined> = {
   reply: nothing,
 };
 
+const NOTHING = Buffer.alloc(0);
+
+/** Bytes of which no two pieces are alike. */
+function pattern(length: number): Buffer {
+  return Buffer.from(Array.from({ length }, (_, index) => (index * 7 + length) % 251));
+}
+
 /** A counter that remembers its replies as a service does. */
 function counter() {
   const state = { count: 0, damaged: 0 };
@@ -48,7 +55,7 @@ function counter() {
       const { sequence, acknowledgedBelow } = tag ?? { sequence: 0, acknowledgedBelow: 0 };
       const known = replies.get(sequence);
       if (known !== undefined) return { value: known };
-      if (payload?.length !== seed || payload.some((byte) => byte !== seed % 251)) state.damaged++;
+      if (payload?.equals(pattern(seed)) !== true) state.damaged++;
       replies.set(sequence, state.count);
       for (const old of replies.keys()) if (old < acknowledgedBelow) replies.delete(old);
       return { value: state.count++ };
@@ -74,7 +81,7 @@ for (const seed of SEEDS) {
       const peer = startPeer(t, proxy.address, { reading, ...QUICK, patienceMs: 60_000 });
       const next = random(seed + 1000);
       const values: number[] = [];
-      const pool = startPipes(t, 8);
+      const pool = startPipes(t, 16);
       const worker = async (calls: number, isSpliced: boolean): Promise<void> => {
         const pages = isSpliced ? LendablePages.allocate(pool, 40_960) : undefined;
         t.is(pages !== undefined, isSpliced);
@@ -83,7 +90,7 @@ for (const seed of SEEDS) {
             next() < 0.3 ? Math.floor(next() * 40_000) + 1 : Math.floor(next() * 9) + 1;
           pages?.reclaim();
           const payload = [(pages?.bytes ?? Buffer.alloc(length)).subarray(0, length)];
-          payload[0]?.fill(length % 251);
+          pattern(length).copy(payload[0] ?? NOTHING);
           values.push((await peer.call(COUNT, length, { payload, pages })).value);
           let room: Buffer | PipedBytes = Buffer.alloc(length);
           await peer.call(GET, length, {

@@ -11,10 +11,14 @@ import { mountFuse } from '../../src/fs/fuse/mount.ts';
 import { abortConnection, unmountPath } from '../../src/fs/fuse/unmount.ts';
 import { describeHolders, findHolders } from '../../src/fs/holders.ts';
 import { mountState, recoverDeadMount } from '../../src/fs/mount-state.ts';
+import type { PipePool } from '../../src/pipes/pipe.ts';
+import type { PipedBytes } from '../../src/pipes/piped-bytes.ts';
+import { makePiped, startPipes, takePipe } from '../support/pipes.ts';
 import { BareDaemon, canMount, canMountAsUser } from './mount-daemon.ts';
 
 const FUSE_INIT = 26;
 const ENODEV = 19;
+const PAGE_BYTES = 4096;
 
 function pair(): { device: KernelDevice; peer: number } {
   const fds = libc().socketPair();
@@ -22,6 +26,66 @@ function pair(): { device: KernelDevice; peer: number } {
   makeNonBlocking(fds[0]);
   return { device: new KernelDevice(fds[0]), peer: fds[1] };
 }
+
+/** A piped payload of `pieces` pieces of 1,000 bytes, each in a page of its own. */
+function pipedPieces(pool: PipePool, pieces: number): { piped: PipedBytes; bytes: Buffer } {
+  const memory = Buffer.allocUnsafeSlow((pieces + 1) * PAGE_BYTES);
+  const aligned = -libc().address(memory) & BigInt(PAGE_BYTES - 1);
+  const piped = makePiped(pool, pieces * 1000);
+  const vector = new BigUint64Array(16);
+  const parts = Array.from({ length: pieces }, (_, piece) => {
+    const at = Number(aligned) + piece * PAGE_BYTES;
+    const part = memory.subarray(at, at + 1000).fill(piece % 251);
+    vector[0] = libc().address(memory) + BigInt(at);
+    vector[1] = 1000n;
+    piped.pipe?.refer(vector);
+    return part;
+  });
+  return { piped, bytes: Buffer.concat(parts) };
+}
+
+test('a message whose data is in a pipe is written whole, also where pieces fill the pipe', (t) => {
+  const { device, peer } = pair();
+  const pool = startPipes(t);
+  for (const pieces of [3, 200]) {
+    const { piped, bytes } = pipedPieces(pool, pieces);
+    t.is(piped.pipe?.lengthBytes, bytes.length);
+    t.is(device.writePiped([Buffer.from('head')], piped), 0);
+    const received = Buffer.alloc(bytes.length + 4);
+    for (let at = 0; at < received.length;) {
+      at += readSync(peer, received, at, received.length - at, null);
+    }
+    t.true(received.equals(Buffer.concat([Buffer.from('head'), bytes])));
+    piped.release();
+  }
+  device.abort();
+  closeSync(peer);
+});
+
+test('a message whose data is in a full pipe is written from memory, as is one without another pipe', (t) => {
+  const pool = startPipes(t, 2);
+  const full = pipedPieces(pool, 256);
+  const messages: Buffer[] = [];
+  const { device, peer } = pair();
+  device.write = (parts) => {
+    messages.push(Buffer.concat(parts));
+    return 0;
+  };
+  t.is(device.writePiped([Buffer.from('head')], full.piped), 0);
+  full.piped.release();
+  const [alone, other] = [pipedPieces(pool, 2), takePipe(pool)];
+  t.is(device.writePiped([Buffer.from('head')], alone.piped), 0);
+  pool.give(other);
+  alone.piped.release();
+  t.deepEqual(
+    messages.map(({ length }) => length),
+    [256_004, 2004],
+  );
+  t.true(messages[0]?.subarray(4).equals(full.bytes));
+  t.true(messages[1]?.subarray(4).equals(alone.bytes));
+  device.abort();
+  closeSync(peer);
+});
 
 test('a request lands in head and payload, and none waiting reads as 0', async (t) => {
   const { device, peer } = pair();

@@ -2,7 +2,11 @@ import test from 'ava';
 import { FsError } from '../../src/errno.ts';
 import type { Reading } from '../../src/net/call.ts';
 import { row } from '../../src/net/handler.ts';
+import { LendablePages } from '../../src/pipes/lendable-pages.ts';
+import { makePiped, startPipes } from '../support/pipes.ts';
 import { BASIC, ECHO, FAIL, GET, LATER, PUT, startPeer, startServer } from '../support/rpc.ts';
+
+const MIB = 1024 * 1024;
 
 const eachReading = (title: string, run: (reading: Reading) => ReturnType<typeof test.macro>) => {
   for (const reading of ['exact', 'small'] as const) test(`${title} (${reading})`, run(reading));
@@ -70,6 +74,62 @@ eachReading('payloads land in the memory that was given for them', (reading) =>
     t.true(mine.equals(Buffer.concat([Buffer.alloc(200_000, 0x5a), Buffer.alloc(1)])));
   }),
 );
+
+test('large payloads by reference and through pipes arrive as they were, many at once', async (t) => {
+  const pattern = (length: number) =>
+    Buffer.from(Array.from({ length }, (_, index) => (index * 7 + length) % 251));
+  const arrived: boolean[] = [];
+  const operations = [
+    row(PUT, (_request, { payload }) => {
+      arrived.push(payload?.equals(pattern(payload.length)) === true);
+      return { value: payload?.length ?? 0 };
+    }),
+    row(GET, (length) => ({ value: undefined, payload: [pattern(length)] })),
+  ];
+  const { address } = await startServer(t, { operations });
+  const peer = startPeer(t, address);
+  const pool = startPipes(t, 16);
+  const lengths = [MIB, 3 * MIB + 5, 70_000, MIB + 4097, 65_536, 2 * MIB];
+  const echo = async (length: number): Promise<void> => {
+    const pages = LendablePages.allocate(pool, length);
+    t.truthy(pages);
+    for (let round = 0; round < 3; round++) {
+      const payload = [(pages?.bytes ?? Buffer.alloc(0)).subarray(0, length)];
+      pattern(length).copy(payload[0] ?? Buffer.alloc(0));
+      t.is((await peer.call(PUT, undefined, { payload, pages })).value, length);
+      pages?.bytes.fill(0);
+      const { piped } = await peer.call(GET, length, { receive: () => makePiped(pool, length) });
+      t.true(piped?.bytes.equals(pattern(length)), `${length} bytes`);
+      piped?.release();
+    }
+  };
+  await Promise.all(lengths.map(echo));
+  t.deepEqual(
+    arrived,
+    Array.from({ length: 18 }, () => true),
+  );
+});
+
+test('a payload by reference whose connection is cut is sent again, and its pages are not changed meanwhile', async (t) => {
+  const payloads: Buffer[] = [];
+  const put = row(PUT, (_request, { payload }) => {
+    payloads.push(Buffer.from(payload ?? []));
+    return { value: payload?.length ?? 0 };
+  });
+  const { server, address } = await startServer(t, { operations: [put] });
+  const peer = startPeer(t, address, { times: { firstBackoffMs: 1, lastBackoffMs: 20 } });
+  await peer.ready();
+  const pages = LendablePages.allocate(startPipes(t), MIB);
+  if (pages === undefined) throw new Error('the system gives no pipe');
+  pages.bytes.fill(1);
+  const call = peer.call(PUT, undefined, { payload: [pages.bytes], pages });
+  await server.close(false);
+  await startServer(t, { operations: [put], at: address });
+  t.is((await call).value, MIB);
+  t.true(payloads.at(-1)?.equals(Buffer.alloc(MIB, 1)));
+  pages.reclaim();
+  t.is(pages.bytes[0], 0, 'the first connection never said that it has read them');
+});
 
 test('an errno of the server arrives with its message, a bug as EIO', async (t) => {
   const { address } = await startServer(t);

@@ -1,4 +1,6 @@
 /** Pipes for tests, which Linux gives to all who have not hundreds of them. */
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import type { ExecutionContext } from 'ava';
 import { type Pipe, PipePool } from '../../src/pipes/pipe.ts';
 import { PipedBytes } from '../../src/pipes/piped-bytes.ts';
@@ -22,4 +24,34 @@ export function takePipe(pool: PipePool): Pipe {
 export function makePiped(pool: PipePool, lengthBytes: number): PipedBytes {
   const makeRoom = () => ({ bytes: Buffer.alloc(lengthBytes), release: () => undefined });
   return new PipedBytes({ pool, pipe: takePipe(pool), lengthBytes, makeRoom });
+}
+
+/** Two ends of a connection; the receiver reads when it is told to. */
+export async function connection(
+  t: ExecutionContext,
+): Promise<{ sender: Socket; receiver: Socket }> {
+  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const accepted = once(server, 'connection') as Promise<[Socket]>;
+  const sender = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const [receiver] = await accepted;
+  t.teardown(() => {
+    for (const each of [sender, receiver]) each.destroy();
+    server.close();
+  });
+  return { sender, receiver };
+}
+
+export function descriptorOf(socket: Socket): number {
+  return (socket as Socket & { readonly _handle: { readonly fd: number } })._handle.fd;
+}
+
+export async function readFrom(receiver: Socket, lengthBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  receiver.resume();
+  for await (const chunk of receiver as AsyncIterable<Buffer>) {
+    chunks.push(chunk);
+    if (chunks.reduce((sum, { length }) => sum + length, 0) >= lengthBytes) break;
+  }
+  return Buffer.concat(chunks);
 }

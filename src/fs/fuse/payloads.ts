@@ -11,6 +11,8 @@ type Scratch = Pick<BlockLease, 'bytes' | 'pages'>;
 export class ScratchPayloads implements PayloadSource {
   readonly #pipes: PipePool | undefined;
   readonly #free: Scratch[] = [];
+  /** Whose pages others still have, and cannot be had from them: neither used again nor given back to the system. */
+  readonly #lost: Scratch[] = [];
 
   /** With `pipes`, what is to go to another node may go there without a copy. */
   constructor(pipes?: PipePool) {
@@ -26,8 +28,8 @@ export class ScratchPayloads implements PayloadSource {
       release: () => {
         if (released) return;
         released = true;
-        scratch.pages?.reclaim();
-        this.#free.push(scratch);
+        if (scratch.pages?.reclaim() === false) this.#lost.push(scratch);
+        else this.#free.push(scratch);
       },
     };
   }

@@ -73,6 +73,9 @@ export interface SessionEvents {
   failed(error: Error): void;
 }
 
+/** Errnos of a reply that the kernel has, or wants no more: the request was aborted, or the mount has ended. */
+const NOBODY_WAITS: readonly number[] = [0, Errno.ENOENT, Errno.ENODEV];
+
 export class Session {
   readonly #device: Device;
   readonly #vfs: Vfs;
@@ -324,6 +327,8 @@ export class Session {
     if (this.#debug) this.#logger.debug(describeExchange(request, reply.parts));
     const errno = this.#send(header, reply.parts, reply.piped);
     if (errno !== 0) {
+      // Whatever kept the reply from the kernel, its caller is not to wait for ever.
+      if (!NOBODY_WAITS.includes(errno)) this.#device.write([errorReply(header.unique, Errno.EIO)]);
       this.#drop(reply);
       return;
     }
@@ -363,7 +368,7 @@ export class Session {
   #send(header: RequestHeader, parts: readonly Buffer[], piped?: PipedBytes): number {
     if (this.#ended) return Errno.ENODEV;
     const errno = piped ? this.#device.writePiped(parts, piped) : this.#device.write(parts);
-    if (errno !== 0 && errno !== Errno.ENOENT && errno !== Errno.ENODEV) {
+    if (!NOBODY_WAITS.includes(errno)) {
       this.#logger.error(
         { errno: errnoName(errno), opcode: header.opcode },
         'the kernel refused a reply',

@@ -1,10 +1,11 @@
 import test from 'ava';
+import type { BlockData } from '../../../src/blocks/store.ts';
 import { FsError } from '../../../src/errno.ts';
 import { HandleTable } from '../../../src/fs/handles.ts';
 import { readRange } from '../../../src/fs/reader.ts';
 import { writeBlocks } from '../../../src/fs/writer.ts';
 import type { InodeId } from '../../../src/ids.ts';
-import { runSync, runTask } from '../../../src/task.ts';
+import { Interruption, runSync, runTask } from '../../../src/task.ts';
 import { replacing } from '../../support/stores.ts';
 import { make } from '../blocks/fixtures.ts';
 
@@ -50,6 +51,22 @@ test('a server that fails takes the whole write with it, and a read gives its pa
   const range = { offset: 0, length: 3 * BLOCK };
   await t.throwsAsync(async () => runTask(readRange(reading, view, range)), { message: /EIO/ });
   t.is(released, 2);
+});
+
+test('data that comes when its reader has been interrupted is given back', async (t) => {
+  const { store, view } = make({ blockSizeBytes: BLOCK });
+  const asked: ((data: BlockData) => void)[] = [];
+  const late = replacing(store, 'readBlock', () => () => {
+    return new Promise<BlockData>((resolve) => asked.push(resolve)) as never;
+  });
+  const interruption = new Interruption();
+  const reading = runTask(readRange(late, view, { offset: 0, length: 10 }), () => interruption);
+  interruption.raise(new FsError('EINTR'));
+  await t.throwsAsync(async () => reading, { message: 'EINTR' });
+  let released = 0;
+  asked[0]?.({ slices: [Buffer.alloc(10)], release: () => released++ });
+  await Promise.resolve();
+  t.is(released, 1);
 });
 
 test('the level of a file is that of its most demanding user, and the last one takes it along', (t) => {

@@ -1,39 +1,9 @@
 import test, { type ExecutionContext } from 'ava';
-import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { once } from 'node:events';
 import { LendablePages } from '../../../src/pipes/lendable-pages.ts';
-import { startPipes } from '../../support/pipes.ts';
+import { connection, descriptorOf, readFrom, startPipes } from '../../support/pipes.ts';
 
 const MIB = 1024 * 1024;
 const FRAME = Buffer.from('frame ');
-
-/** Two ends of a connection; the receiver reads when it is told to. */
-async function connection(t: ExecutionContext): Promise<{ sender: Socket; receiver: Socket }> {
-  const server = createServer({ pauseOnConnect: true }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const accepted = once(server, 'connection') as Promise<[Socket]>;
-  const sender = connect((server.address() as AddressInfo).port, '127.0.0.1');
-  const [receiver] = await accepted;
-  t.teardown(() => {
-    for (const each of [sender, receiver]) each.destroy();
-    server.close();
-  });
-  return { sender, receiver };
-}
-
-function descriptorOf(socket: Socket): number {
-  return (socket as Socket & { readonly _handle: { readonly fd: number } })._handle.fd;
-}
-
-async function read(receiver: Socket, lengthBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  receiver.resume();
-  for await (const chunk of receiver as AsyncIterable<Buffer>) {
-    chunks.push(chunk);
-    if (chunks.reduce((sum, { length }) => sum + length, 0) >= lengthBytes) break;
-  }
-  return Buffer.concat(chunks);
-}
 
 function allocate(t: ExecutionContext): LendablePages {
   const pages = LendablePages.allocate(startPipes(t), MIB);
@@ -48,7 +18,7 @@ test('a frame and pages arrive as they were, as far as the socket had room', asy
   const to = { borrower: sender, socket: descriptorOf(sender) };
   const taken = pages.sendTo(to, FRAME, MIB) ?? 0;
   t.true(taken > FRAME.length);
-  const received = await read(receiver, taken);
+  const received = await readFrom(receiver, taken);
   t.true(received.equals(Buffer.concat([FRAME, pages.bytes]).subarray(0, taken)));
 });
 
@@ -63,15 +33,20 @@ test('pages that are lent are sent by reference, and never change for their borr
   pages.bytes.fill(2);
   pages.reclaim();
   pages.bytes.fill(3);
-  const received = await read(receiver, FRAME.length + lengthBytes);
+  const received = await readFrom(receiver, FRAME.length + lengthBytes);
   t.true(received.subarray(FRAME.length).equals(Buffer.alloc(lengthBytes, 2)));
 });
 
-test('pages that have been returned stay what they are', (t) => {
+test('pages that nobody has, or that have been returned, stay what they are', async (t) => {
+  const { sender } = await connection(t);
   const pages = allocate(t);
   pages.bytes.fill(4);
-  pages.reclaim();
+  t.true(pages.reclaim());
   t.is(pages.bytes[MIB - 1], 4);
+  pages.sendTo({ borrower: sender, socket: descriptorOf(sender) }, FRAME, MIB);
+  pages.returned(sender);
+  t.true(pages.reclaim());
+  t.is(pages.bytes[0], 4);
 });
 
 test('an answer over one connection does not return what another has', async (t) => {
@@ -84,7 +59,7 @@ test('an answer over one connection does not return what another has', async (t)
   pages.returned(other.sender);
   pages.reclaim();
   pages.bytes.fill(6);
-  const received = await read(one.receiver, FRAME.length + 4096);
+  const received = await readFrom(one.receiver, FRAME.length + 4096);
   t.is(received.at(-1), 5);
   pages.sendTo({ borrower: one.sender, socket: descriptorOf(one.sender) }, FRAME, 4096);
   pages.returned(one.sender);

@@ -10,7 +10,7 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Pipe, PipeError } from '../../../src/pipes/pipe.ts';
+import { PipeError } from '../../../src/pipes/pipe.ts';
 import { makePiped, startPipes, takePipe } from '../../support/pipes.ts';
 
 test('bytes come out of a pipe in the order in which they went in, from memory, a file and another pipe', (t) => {
@@ -78,17 +78,29 @@ test('a pipe whose call has failed is not used again', (t) => {
   pool.give(other);
 });
 
-test('a pool keeps so many pipes and closes the rest', (t) => {
+test('a pool has so many pipes and no more, and keeps them until it is closed', (t) => {
   const count = () => readdirSync('/proc/self/fd').length;
-  const pool = startPipes(t, 1);
   const before = count();
-  const pipes = [takePipe(pool), takePipe(pool), takePipe(pool)];
-  t.is(count(), before + 6);
-  for (const pipe of pipes) pool.give(pipe);
-  t.is(count(), before + 2);
+  const pool = startPipes(t, 2);
+  const [first, second] = [takePipe(pool), takePipe(pool)];
+  t.is(count(), before + 4);
+  t.is(pool.take(), undefined);
+  pool.give(first);
+  t.is(count(), before + 4);
   pool.close();
+  t.is(count(), before + 2);
+  t.is(pool.take(), undefined);
+  pool.give(second);
   t.is(count(), before);
-  t.true(Pipe.open() instanceof Pipe);
+});
+
+test('a pool that is told that pipes do not work here gives none any more', (t) => {
+  const pool = startPipes(t);
+  const pipe = takePipe(pool);
+  pool.refuse();
+  t.is(pool.take(), undefined);
+  pool.give(pipe);
+  t.is(pool.take(), undefined);
 });
 
 test('a piped payload is copied into memory once, when somebody asks, and gives pipe and memory back', (t) => {
