@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { skipsMounts, withFolder } from '../support/mount.ts';
 import { isAlive, mountsBelow } from '../support/processes.ts';
 import { describe, run, runOk } from '../support/run.ts';
+import { hasSlurm, runJob } from '../support/slurm.ts';
 
 const SCRATCH_JOB = fileURLToPath(new URL('../../../examples/scratch-job.sh', import.meta.url));
 const TIMEOUT_MS = 60_000;
@@ -91,6 +92,39 @@ async function freePort(host: string): Promise<string> {
       t.regex(result.stdout, /(^|\n)100000\n/);
       const pids = [...result.stdout.matchAll(/pid (\d+)/g)].map((match) => Number(match[1]));
       t.true(pids.length >= 4);
+      t.deepEqual(pids.filter(isAlive), []);
+      t.deepEqual(mountsBelow(folder), []);
+    });
+  },
+);
+
+/** Stands for IOR, which Debian does not have: each task writes and reads a file of its own. */
+const IOR = `#!/bin/sh
+while [ $# -gt 0 ]; do [ "$1" = -o ] && file=$2; shift; done
+head -c 1048576 /dev/urandom >"$file.$SLURM_PROCID"
+echo "task $SLURM_PROCID of $SLURM_NTASKS: $(wc -c <"$file.$SLURM_PROCID") bytes"
+`;
+
+(skipsMounts || !hasSlurm ? test.skip : test.serial)(
+  'the example of Slurm starts servers and mounts, runs its tasks, and leaves nothing running',
+  async (t) => {
+    t.timeout(3 * TIMEOUT_MS);
+    await withFolder(TIMEOUT_MS, async (folder) => {
+      const bin = `${folder}/bin`;
+      mkdirSync(bin);
+      writeFileSync(`${bin}/ior`, IOR, { mode: 0o755 });
+      const launchers = fileURLToPath(new URL('../../../bin', import.meta.url));
+      const path = [bin, launchers, process.env['PATH'] ?? ''].join(':');
+      const result = await runJob(folder, ['--ntasks-per-node=2', example('slurm.sbatch')], {
+        timeoutMs: 2 * TIMEOUT_MS,
+        env: { PATH: path, HOME: folder, TMPDIR: folder, CAPACITY: '64M' },
+      });
+      t.is(result.status, 0, describe(result));
+      t.regex(result.stdout, /\nblock servers\n {2}0 {2}localhost:5555 {2}up /);
+      t.regex(result.stdout, /\ntask 0 of 2: 1048576 bytes\n/);
+      t.regex(result.stdout, /\ntask 1 of 2: 1048576 bytes\n/);
+      const pids = [...result.stdout.matchAll(/pid (\d+)/g)].map((match) => Number(match[1]));
+      t.true(pids.length >= 3);
       t.deepEqual(pids.filter(isAlive), []);
       t.deepEqual(mountsBelow(folder), []);
     });
