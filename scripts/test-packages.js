@@ -42,6 +42,18 @@ const POSTGRESQL_SETTINGS = '/etc/postgresql-common/createcluster.conf';
 const EXAMPLE_SOURCE = '/usr/share/doc/libfuse3-dev/examples/passthrough_ll.c';
 const EXAMPLE_PACKAGES = ['libfuse3-dev', 'gcc', 'libc6-dev'];
 
+/**
+ * Launchers of parallel jobs, under which the examples run. Installed in CI, where it can be done; without them these tests are
+ * left out, and no daemons are put on a person's machine.
+ */
+const LAUNCHERS = {
+  mpich: 'mpirun.mpich',
+  munge: 'munged',
+  'slurm-client': 'srun',
+  slurmctld: 'slurmctld',
+  slurmd: 'slurmd',
+};
+
 function postgresqlFolders() {
   if (!existsSync(POSTGRESQL_VERSIONS)) return [];
   return readdirSync(POSTGRESQL_VERSIONS).map((name) => join(POSTGRESQL_VERSIONS, name, 'bin'));
@@ -63,8 +75,8 @@ function isInstalled(program) {
   });
 }
 
-function missingPackages() {
-  return Object.keys(PACKAGES).filter((name) => !isInstalled(PACKAGES[name]));
+function missingOf(packages) {
+  return Object.keys(packages).filter((name) => !isInstalled(packages[name]));
 }
 
 function hasComparison() {
@@ -99,7 +111,7 @@ function giveUp(why) {
 }
 
 const skipsMounts = process.env.IMSSFS_SKIP_MOUNT_TESTS === '1';
-const missing = skipsMounts ? [] : missingPackages();
+const missing = skipsMounts ? [] : missingOf(PACKAGES);
 if (missing.length > 0) {
   if (!isInstalled('apt-get')) {
     giveUp(`${missing.map((name) => PACKAGES[name]).join(', ')}; install them and try again`);
@@ -109,15 +121,17 @@ if (missing.length > 0) {
   console.log(`Installing ${missing.join(', ')} with apt-get, for the tests`);
   aptGet('update', '-q');
   installPackages(missing);
-  const still = missingPackages();
+  const still = missingOf(PACKAGES);
   if (still.length > 0) giveUp(`this failed, see above: ${command}`);
 }
 
 const mayInstall = Boolean(process.env.CI) && process.getuid() === 0 && isInstalled('apt-get');
-if (!skipsMounts && mayInstall && !hasComparison()) {
-  console.log('Installing a C file system with apt-get, for the benchmarks to compare with');
+const launchers = missingOf(LAUNCHERS);
+if (!skipsMounts && mayInstall && (!hasComparison() || launchers.length > 0)) {
+  console.log('Installing with apt-get what is compared with, and what jobs are launched with');
   if (missing.length > 0 || aptGet('update', '-q')) {
-    installPackages(EXAMPLE_PACKAGES);
+    if (!hasComparison()) installPackages(EXAMPLE_PACKAGES);
     if (!hasComparison()) installPackages(['bindfs']);
+    if (launchers.length > 0) installPackages(launchers);
   }
 }
