@@ -7,6 +7,7 @@ import type { Operation } from '../../src/net/operation.ts';
 import { LendablePages } from '../../src/pipes/lendable-pages.ts';
 import { PipedBytes } from '../../src/pipes/piped-bytes.ts';
 import { startProxy } from '../support/fault-proxy.ts';
+import { pattern } from '../support/pattern.ts';
 import { makePiped, startPipes } from '../support/pipes.ts';
 import { random } from '../support/random.ts';
 import {
@@ -40,11 +41,6 @@ const NOTE: Operation<number, undefined> = {
 
 const NOTHING = Buffer.alloc(0);
 
-/** Bytes of which no two pieces are alike. */
-function pattern(length: number): Buffer {
-  return Buffer.from(Array.from({ length }, (_, index) => (index * 7 + length) % 251));
-}
-
 /** A counter that remembers its replies as a service does. */
 function counter() {
   const state = { count: 0, damaged: 0 };
@@ -55,7 +51,7 @@ function counter() {
       const { sequence, acknowledgedBelow } = tag ?? { sequence: 0, acknowledgedBelow: 0 };
       const known = replies.get(sequence);
       if (known !== undefined) return { value: known };
-      if (payload?.equals(pattern(seed)) !== true) state.damaged++;
+      if (payload?.equals(pattern(seed, seed)) !== true) state.damaged++;
       replies.set(sequence, state.count);
       for (const old of replies.keys()) if (old < acknowledgedBelow) replies.delete(old);
       return { value: state.count++ };
@@ -90,7 +86,7 @@ for (const seed of SEEDS) {
             next() < 0.3 ? Math.floor(next() * 40_000) + 1 : Math.floor(next() * 9) + 1;
           pages?.reclaim();
           const payload = [(pages?.bytes ?? Buffer.alloc(length)).subarray(0, length)];
-          pattern(length).copy(payload[0] ?? NOTHING);
+          pattern(length, length).copy(payload[0] ?? NOTHING);
           values.push((await peer.call(COUNT, length, { payload, pages })).value);
           let room: Buffer | PipedBytes = Buffer.alloc(length);
           await peer.call(GET, length, {

@@ -3,6 +3,7 @@ import { FsError } from '../../src/errno.ts';
 import type { Reading } from '../../src/net/call.ts';
 import { row } from '../../src/net/handler.ts';
 import { LendablePages } from '../../src/pipes/lendable-pages.ts';
+import { pattern } from '../support/pattern.ts';
 import { makePiped, startPipes } from '../support/pipes.ts';
 import { BASIC, ECHO, FAIL, GET, LATER, PUT, startPeer, startServer } from '../support/rpc.ts';
 
@@ -76,30 +77,30 @@ eachReading('payloads land in the memory that was given for them', (reading) =>
 );
 
 test('large payloads by reference and through pipes arrive as they were, many at once', async (t) => {
-  const pattern = (length: number) =>
-    Buffer.from(Array.from({ length }, (_, index) => (index * 7 + length) % 251));
+  const lengths = [MIB, 3 * MIB + 5, 70_000, MIB + 4097, 65_536, 2 * MIB];
+  const patterns = new Map(lengths.map((length) => [length, pattern(length, length)]));
+  const of = (length: number): Buffer => patterns.get(length) ?? Buffer.alloc(0);
   const arrived: boolean[] = [];
   const operations = [
     row(PUT, (_request, { payload }) => {
-      arrived.push(payload?.equals(pattern(payload.length)) === true);
+      arrived.push(payload?.equals(of(payload.length)) === true);
       return { value: payload?.length ?? 0 };
     }),
-    row(GET, (length) => ({ value: undefined, payload: [pattern(length)] })),
+    row(GET, (length) => ({ value: undefined, payload: [of(length)] })),
   ];
   const { address } = await startServer(t, { operations });
   const peer = startPeer(t, address);
   const pool = startPipes(t, 16);
-  const lengths = [MIB, 3 * MIB + 5, 70_000, MIB + 4097, 65_536, 2 * MIB];
   const echo = async (length: number): Promise<void> => {
     const pages = LendablePages.allocate(pool, length);
     t.truthy(pages);
     for (let round = 0; round < 3; round++) {
       const payload = [(pages?.bytes ?? Buffer.alloc(0)).subarray(0, length)];
-      pattern(length).copy(payload[0] ?? Buffer.alloc(0));
+      of(length).copy(payload[0] ?? Buffer.alloc(0));
       t.is((await peer.call(PUT, undefined, { payload, pages })).value, length);
       pages?.bytes.fill(0);
       const { piped } = await peer.call(GET, length, { receive: () => makePiped(pool, length) });
-      t.true(piped?.bytes.equals(pattern(length)), `${length} bytes`);
+      t.true(piped?.bytes.equals(of(length)), `${length} bytes`);
       piped?.release();
     }
   };
