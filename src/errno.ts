@@ -65,7 +65,7 @@ export class FsError extends Error {
 
   constructor(code: ErrnoName, detail?: string, options?: { cause?: unknown }) {
     const { stackTraceLimit } = Error;
-    // Only EIO is ever logged. For the others, which programs ask for all day, a stack costs more than the operation.
+    // EIO is what gets logged. Of the others, which programs ask for all day, a stack costs more than the operation.
     if (code !== 'EIO') Error.stackTraceLimit = 0;
     super(detail === undefined ? code : `${code}: ${detail}`, options);
     Error.stackTraceLimit = stackTraceLimit;

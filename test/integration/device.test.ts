@@ -77,9 +77,15 @@ test('a message whose data is in a full pipe is written from memory, as is one w
   t.is(device.writePiped([Buffer.from('head')], alone.piped), 0);
   pool.give(other);
   alone.piped.release();
+  const looked = pipedPieces(pool, 2);
+  t.is(looked.piped.bytes.length, 2000, 'in memory now');
+  t.is(device.writePiped([Buffer.from('head')], looked.piped), 0);
+  looked.piped.release();
+  const all = [takePipe(pool), takePipe(pool)];
+  for (const pipe of all) pool.give(pipe);
   t.deepEqual(
     messages.map(({ length }) => length),
-    [256_004, 2004],
+    [256_004, 2004, 2004],
   );
   t.true(messages[0]?.subarray(4).equals(full.bytes));
   t.true(messages[1]?.subarray(4).equals(alone.bytes));

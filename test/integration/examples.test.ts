@@ -105,6 +105,7 @@ head -c 1048576 /dev/urandom >"$file.$SLURM_PROCID"
 echo "task $SLURM_PROCID of $SLURM_NTASKS: $(wc -c <"$file.$SLURM_PROCID") bytes"
 `;
 
+// Only CI installs Slurm by itself (scripts/test-packages.js): nobody's machine gets its daemons for a test.
 (skipsMounts || !hasSlurm ? test.skip : test.serial)(
   'the example of Slurm starts servers and mounts, runs its tasks, and leaves nothing running',
   async (t) => {

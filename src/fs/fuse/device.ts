@@ -175,7 +175,7 @@ export class KernelDevice implements Device {
 
   writePiped(head: readonly Buffer[], piped: PipedBytes): number {
     const { pipe } = piped;
-    const message = piped.spare();
+    const message = pipe === undefined ? undefined : piped.spare();
     if (pipe === undefined || message === undefined) return this.write([...head, piped.bytes]);
     try {
       for (const part of head) message.write(part);

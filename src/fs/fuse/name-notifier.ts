@@ -28,8 +28,8 @@ export class NameNotifier {
 
   /**
    * To be called right before the request is answered: the kernel takes a name's directory from the caller as soon as that
-   * lets go of it (`fuse_reverse_inval_entry` locks it), before others come to look. The attributes of a
-   * directory need no lock.
+   * lets go of it (`fuse_reverse_inval_entry` locks it), before others come to look, unless they queue for it already. The
+   * attributes of a directory need no lock.
    */
   forget(request: Request): void {
     const names = namesChangedBy(request);
