@@ -28,12 +28,12 @@ export interface FrameSink {
 /** What comes first of bytes for a pipe is read as any other; the rest is moved. */
 const PIECE_BYTES = 4096;
 const SCRATCH_BYTES = 64 * 1024;
+/** Arguments of which nothing is known are read together with their header as far as this. */
+const USUAL_ARGS_BYTES = 96;
 const MAX_KEPT_ARGS_BYTES = 64 * 1024;
 
 /** What lies in it is used or copied before anything else is read, so all connections share it. */
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
-
-const NOTHING = Buffer.alloc(0);
 
 type Part = 'header' | 'args' | 'payload';
 
@@ -51,6 +51,8 @@ export class FrameReader {
   /** Undefined while a payload is dropped. */
   #target: Landing | undefined;
   #lastWasScratch = false;
+  /** Where exact reading expects a payload to begin, so that nothing of it is read with what comes before. */
+  #expectedArgsBytes = USUAL_ARGS_BYTES;
   /** Payloads of this connection do not fit a pipe. */
   #isFragmented = false;
 
@@ -79,15 +81,20 @@ export class FrameReader {
   buffer(): Buffer {
     const place = this.#place();
     this.#lastWasScratch = place === undefined;
-    return place ?? scratch;
+    return place ?? scratch.subarray(0, this.#mostAtOnce());
   }
 
   /** Undefined if the next bytes go through the scratch buffer. */
   #place(): Buffer | undefined {
     if (this.#part === 'payload') return this.#placeOfPayload();
-    if (this.#reading === 'small') return undefined;
-    if (this.#part === 'header') return this.#headerBytes.subarray(this.#filled);
+    if (this.#reading === 'small' || this.#part === 'header') return undefined;
     return this.#argsBytes.subarray(this.#filled, this.#header?.argsLength);
+  }
+
+  /** A read that is not filled tells Node that nothing is left: it saves another. */
+  #mostAtOnce(): number {
+    if (this.#reading === 'small') return SCRATCH_BYTES;
+    return HEADER_BYTES - this.#filled + this.#expectedArgsBytes;
   }
 
   #placeOfPayload(): Buffer | undefined {
@@ -104,36 +111,36 @@ export class FrameReader {
 
   /** `length` bytes have been put into what {@link buffer} last returned. Throws ProtocolError; then it is over. */
   advance(length: number): void {
-    if (this.#lastWasScratch) {
-      this.#consume(scratch.subarray(0, length));
-      return;
-    }
+    if (this.#lastWasScratch) this.#consume(scratch.subarray(0, length));
+    else this.#fill(length);
+    if (this.#target instanceof PipedBytes) this.#pullInto(this.#target);
+  }
+
+  #fill(length: number): void {
     this.#filled += length;
-    if (this.#part === 'header') {
-      if (this.#filled === HEADER_BYTES) this.#endHeader(this.#headerBytes);
-    } else if (this.#part === 'args') {
+    if (this.#part === 'args') {
       const argsLength = this.#header?.argsLength ?? 0;
       if (this.#filled === argsLength) this.#endArgs(this.#argsBytes.subarray(0, argsLength));
     } else {
-      if (this.#target instanceof PipedBytes)
-        this.#pipeOn(this.#target, scratch.subarray(0, length));
+      if (this.#target instanceof PipedBytes) this.#pipe(this.#target, scratch.subarray(0, length));
       this.#endPayloadIfWhole();
     }
   }
 
-  /** Puts `piece`, which counts as filled, behind what is in the pipe, and then what else has come. */
-  #pipeOn(piped: PipedBytes, piece: Buffer): void {
-    const { pipe } = piped;
-    const written = piece.length === 0 ? 0 : (pipe?.write(piece) ?? 0);
-    if (pipe === undefined || written < piece.length) {
-      this.#spill(piped, piece.subarray(written));
-      return;
-    }
-    while (this.#filled < piped.lengthBytes) {
-      const moved = this.#pull(pipe, piped.lengthBytes - this.#filled);
+  /** Puts `piece`, which counts as filled, behind what is in the pipe. */
+  #pipe(piped: PipedBytes, piece: Buffer): void {
+    const written = piped.pipe?.write(piece) ?? 0;
+    if (written < piece.length) this.#spill(piped, piece.subarray(written));
+  }
+
+  /** All that has been read is used: moves what else has come of the payload. */
+  #pullInto({ pipe, lengthBytes }: PipedBytes): void {
+    while (pipe !== undefined && this.#filled < lengthBytes) {
+      const moved = this.#pull(pipe, lengthBytes - this.#filled);
       if (moved === 0) return;
       this.#filled += moved;
     }
+    this.#endPayloadIfWhole();
   }
 
   /** The pipe is full of small packets before the payload is there: what is in it, and `rest`, go on in memory. */
@@ -184,7 +191,7 @@ export class FrameReader {
     const target = this.#target;
     if (target instanceof Uint8Array) chunk.copy(target, this.#filled, 0, taken);
     this.#filled += taken;
-    if (target instanceof PipedBytes) this.#pipeOn(target, chunk.subarray(0, taken));
+    if (target instanceof PipedBytes) this.#pipe(target, chunk.subarray(0, taken));
     this.#endPayloadIfWhole();
     return chunk.subarray(taken);
   }
@@ -212,19 +219,11 @@ export class FrameReader {
     this.#filled = 0;
     this.#target = undefined;
     const target = this.#sink.onFrame(header, args);
-    if (header.payloadLength > 0) this.#landIn(target);
-    if (this.#argsBytes.length > MAX_KEPT_ARGS_BYTES) this.#argsBytes = Buffer.alloc(512);
-  }
-
-  #landIn(target: Landing | undefined): void {
-    if (!(target instanceof PipedBytes)) this.#target = target;
-    else if (this.#isFragmented) this.#target = target.bytes;
-    else {
-      this.#target = target;
-      // Where more than is asked for is read at once, the next bytes are not in the socket any more.
-      if (this.#reading === 'exact') this.#pipeOn(target, NOTHING);
-      this.#endPayloadIfWhole();
+    if (header.payloadLength > 0) {
+      this.#target = target instanceof PipedBytes && this.#isFragmented ? target.bytes : target;
+      this.#expectedArgsBytes = Math.min(args.length, USUAL_ARGS_BYTES);
     }
+    if (this.#argsBytes.length > MAX_KEPT_ARGS_BYTES) this.#argsBytes = Buffer.alloc(512);
   }
 
   #endPayloadIfWhole(): void {

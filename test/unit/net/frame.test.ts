@@ -168,25 +168,52 @@ for (const reading of READINGS) {
   });
 }
 
-test('in exact reading, a payload goes straight into the memory given for it', (t) => {
+test('in exact reading, payloads go straight into the memory given for them, once one has shown where they begin', (t) => {
   const room = Buffer.alloc(2);
   const reader = new FrameReader(
     { onFrame: () => room, onPayload: () => undefined },
     { reading: 'exact', limits: LIMITS },
   );
-  const header = reader.buffer();
-  t.is(header.length, HEADER_BYTES);
-  GOLDEN.copy(header, 0, 0, 32);
-  reader.advance(32);
-  const args = reader.buffer();
-  t.is(args.length, 7);
-  GOLDEN.copy(args, 0, 32, 39);
-  reader.advance(7);
+  const put = (bytes: Buffer): void => {
+    const place = reader.buffer();
+    t.true(place.length >= bytes.length);
+    bytes.copy(place);
+    reader.advance(bytes.length);
+  };
+  put(GOLDEN);
+  t.false(reader.isWithinFrame);
+  const payloadAt = HEADER_BYTES + 7;
+  const head = reader.buffer();
+  t.is(head.length, payloadAt, 'nothing of the payload is read with header and arguments');
+  put(GOLDEN.subarray(0, 30));
+  t.is(reader.buffer().length, payloadAt - 30);
+  put(GOLDEN.subarray(30, payloadAt));
   const first = reader.buffer();
   t.deepEqual([first.buffer, first.byteOffset, first.length], [room.buffer, room.byteOffset, 2]);
   reader.advance(1);
   const second = reader.buffer();
   t.deepEqual([second.byteOffset, second.length], [room.byteOffset + 1, 1]);
+});
+
+test('in exact reading, long arguments are read to their end and no further', (t) => {
+  const args = [null, Buffer.alloc(5000)];
+  const frame = encodeFrame(REQUEST, args, 2);
+  const lengths: number[] = [];
+  const reader = new FrameReader(
+    { onFrame: () => Buffer.alloc(2), onPayload: () => undefined },
+    { reading: 'exact', limits: LIMITS },
+  );
+  for (let at = 0; at < frame.length;) {
+    const place = reader.buffer();
+    lengths.push(place.length);
+    at += frame.copy(place, 0, at);
+    reader.advance(place.length);
+  }
+  t.is(
+    lengths.reduce((sum, length) => sum + length),
+    frame.length,
+  );
+  t.is(lengths.length, 2);
 });
 
 /** A socket to which `bytes` come bit by bit. Returns how many of them were moved into pipes. */
@@ -229,7 +256,9 @@ test('a payload that lands in a pipe is pulled into it, and what is left out of 
   };
   const pulled = splice(Buffer.concat([frame, payload, frame, payload]), sink);
   t.is(payloads, 2);
-  t.is(pulled, 2 * payload.length - 2 * 4096, 'pieces at which the socket was empty were copied');
+  const copied = 2 * payload.length - pulled;
+  const readAhead = HEADER_BYTES + 96 - frame.length;
+  t.is(copied, readAhead + 2 * 4096, 'pieces at which the socket was empty were copied');
   for (const piped of landed) {
     t.is(piped.pipe?.lengthBytes, payload.length);
     t.true(piped.bytes.equals(payload));
