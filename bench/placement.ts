@@ -1,13 +1,15 @@
 /**
  * What the CPU on which the daemon wakes makes of small requests, and what looking for the next request before
  * sleeping does about it: `npm run bench:placement -- [--quick] [--rounds N]`. Random reads of 4 KiB with O_DIRECT, by
- * callers and a daemon that are free or pinned to CPUs, with --busy-poll 0 and 50. Read docs/performance.md.
+ * callers and a daemon that are free or pinned to CPUs, with --busy-poll 0 and 50, attached and on a block server of its own.
+ * Read docs/performance.md.
  */
 import { openSync, readFileSync, writeSync, closeSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { command } from './harness/command.ts';
+import { mountDetached } from './harness/detached.ts';
 import { mountImssfs, type MountedImssfs } from './harness/imssfs.ts';
 import { interruption, runBenchmark } from './harness/interruption.ts';
 import { Place } from './harness/place.ts';
@@ -31,10 +33,13 @@ interface Layout {
   readonly name: string;
   readonly callers: readonly (number | undefined)[];
   readonly daemon?: number;
-  /** Programs that only compute, one for each CPU. */
-  readonly busy?: true;
+  /** Programs that only compute: one, or one for each CPU. */
+  readonly busy?: 'one' | 'all';
+  /** Blocks and metadata are with servers. */
+  readonly detached?: true;
 }
 
+// prettier-ignore
 const LAYOUTS: readonly Layout[] = [
   { name: '1 caller', callers: [undefined] },
   { name: '1 caller, pinned; daemon pinned to the same CPU', callers: [0], daemon: 0 },
@@ -44,7 +49,12 @@ const LAYOUTS: readonly Layout[] = [
   { name: '2 callers', callers: [undefined, undefined] },
   { name: '2 callers, pinned to two CPUs', callers: [0, 1] },
   { name: '4 callers', callers: [undefined, undefined, undefined, undefined] },
-  { name: '1 caller beside busy programs', callers: [undefined], busy: true },
+  { name: '1 caller beside a busy program', callers: [undefined], busy: 'one' },
+  { name: '1 caller beside busy programs', callers: [undefined], busy: 'all' },
+  { name: '1 caller, servers', callers: [undefined], detached: true },
+  { name: '4 callers, servers', callers: Array.from({ length: 4 }), detached: true },
+  { name: '1 caller, servers, beside a busy program', callers: [undefined], busy: 'one', detached: true },
+  { name: '1 caller, servers, beside busy programs', callers: [undefined], busy: 'all', detached: true },
 ];
 
 /** The CPUs that this process may use. */
@@ -56,9 +66,20 @@ function usableCpus(): number[] {
   });
 }
 
-async function mountPolling(place: Place, pollMicroseconds: number): Promise<MountedImssfs> {
-  const poll = ['--busy-poll', String(pollMicroseconds)];
-  const mount = await mountImssfs(place, `poll-${pollMicroseconds}`, [...poll, '-S', '256M']);
+interface Mounts {
+  readonly attached: MountedImssfs;
+  readonly detached: MountedImssfs;
+}
+
+async function mountPolling(place: Place, pollMicroseconds: number): Promise<Mounts> {
+  const args = ['--busy-poll', String(pollMicroseconds)];
+  const attached = await mountImssfs(place, `poll-${pollMicroseconds}`, [...args, '-S', '256M']);
+  const detached = await mountDetached(place, { blockServers: 1, capacityMib: 256, args });
+  for (const mount of [attached, detached]) fill(mount);
+  return { attached, detached };
+}
+
+function fill(mount: MountedImssfs): void {
   for (
     let caller = 0;
     caller < Math.max(...LAYOUTS.map(({ callers }) => callers.length));
@@ -68,7 +89,6 @@ async function mountPolling(place: Place, pollMicroseconds: number): Promise<Mou
     writeSync(fd, Buffer.alloc(FILE_BYTES, 1));
     closeSync(fd);
   }
-  return mount;
 }
 
 /** Runs a worker and returns what it counted in a second. */
@@ -91,8 +111,8 @@ async function runLayout(
     command('taskset', ['-c', '-p', list.join(','), String(pid)]);
   if (layout.daemon !== undefined) await pinTo([allowed[layout.daemon] ?? 0]);
   try {
-    const loops =
-      layout.busy === true ? allowed.map(() => worker({ milliseconds }, undefined)) : [];
+    const busyCount = layout.busy === undefined ? 0 : layout.busy === 'one' ? 1 : allowed.length;
+    const loops = Array.from({ length: busyCount }, () => worker({ milliseconds }, undefined));
     const operations = layout.callers.map((caller, index) =>
       worker(
         { milliseconds, file: join(path, `file-${index}`), fileBytes: FILE_BYTES },
@@ -120,18 +140,19 @@ async function measure(place: Place, { rounds, milliseconds }: Length): Promise<
   const layouts = LAYOUTS.filter(({ callers, daemon }) =>
     [...callers, daemon].every((cpu) => cpu === undefined || cpu < allowed.length),
   );
-  const mounts = new Map<number, MountedImssfs>();
+  const mounts = new Map<number, Mounts>();
   for (const poll of POLLS_MICROSECONDS) mounts.set(poll, await mountPolling(place, poll));
   const samples: Samples = new Map();
   for (let round = 1; round <= rounds; round++) {
     for (const layout of layouts) {
-      for (const [poll, mount] of rotated([...mounts], round)) {
+      for (const [poll, { attached, detached }] of rotated([...mounts], round)) {
+        const mount = layout.detached ? detached : attached;
         if (process.stderr.isTTY) {
           process.stderr.write(`\rround ${round} of ${rounds}: ${layout.name}\u001b[K`);
         }
         const { operations, loops } = await runLayout(layout, mount, { allowed, milliseconds });
         note(samples, layout.name, poll, operations);
-        if (loops !== undefined) note(samples, 'what these busy programs do, loops', poll, loops);
+        if (loops !== undefined) note(samples, `${layout.name}: what these do, loops`, poll, loops);
       }
     }
   }

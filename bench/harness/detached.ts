@@ -3,17 +3,27 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { lastWords } from './command.ts';
-import { bin, mountImssfs } from './imssfs.ts';
+import { bin, mountImssfs, type MountedImssfs } from './imssfs.ts';
 import { type Place, waitForEnd } from './place.ts';
 
-/** Starts the servers, mounts, and returns where; the place ends all of it. */
+let fileSystems = 0;
+
+export interface DetachedOptions {
+  readonly blockServers: number;
+  readonly capacityMib: number;
+  /** Further arguments of the mount. */
+  readonly args?: readonly string[];
+}
+
+/** Starts the servers and mounts; the place ends all of it. */
 export async function mountDetached(
   place: Place,
-  { blockServers, capacityMib }: { blockServers: number; capacityMib: number },
-): Promise<string> {
-  const name = `imssfs-detached-${blockServers}`;
-  // One network for each number of servers and each run: nothing else listens there.
-  const network = `127.${200 + blockServers}.${1 + (process.pid % 254)}`;
+  { blockServers, capacityMib, args = [] }: DetachedOptions,
+): Promise<MountedImssfs> {
+  const number = ++fileSystems;
+  const name = `imssfs-detached-${number}`;
+  // One network for each file system and each run: nothing else listens there.
+  const network = `127.${200 + number}.${1 + (process.pid % 254)}`;
   const file = (suffix: string): string => join(place.folder, `${name}-${suffix}`);
   const hosts = Array.from({ length: blockServers }, (_, index) => `${network}.${101 + index}`);
   const [metaFile, dataFile] = [file('meta-hosts'), file('data-hosts')];
@@ -26,7 +36,7 @@ export async function mountDetached(
     const own = ['-h', dataFile, '--node', host, ...capacity];
     await serve(place, ['server', 'blocks', ...cluster, ...own]);
   }
-  return (await mountImssfs(place, name, ['-d', '2', ...cluster, '-h', dataFile])).path;
+  return mountImssfs(place, name, ['-d', '2', ...cluster, '-h', dataFile, ...args]);
 }
 
 /** Starts a server that ends with the place; resolves to its process when it says that it is ready. */

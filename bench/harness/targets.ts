@@ -79,7 +79,8 @@ const TARGETS: readonly TargetKind[] = [
     comparedWith: 'kernel',
     byDefault: 'in full',
     mustMount: () => true,
-    mount: (place, capacityMib) => mountDetached(place, { blockServers: 1, capacityMib }),
+    mount: async (place, capacityMib) =>
+      (await mountDetached(place, { blockServers: 1, capacityMib })).path,
   },
   {
     name: 'detached-2',
@@ -87,7 +88,8 @@ const TARGETS: readonly TargetKind[] = [
     comparedWith: 'kernel',
     byDefault: true,
     mustMount: () => true,
-    mount: (place, capacityMib) => mountDetached(place, { blockServers: 2, capacityMib }),
+    mount: async (place, capacityMib) =>
+      (await mountDetached(place, { blockServers: 2, capacityMib })).path,
   },
   {
     name: 'passthrough',

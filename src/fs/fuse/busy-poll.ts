@@ -4,33 +4,29 @@
  * costs more than the request itself (docs/performance.md).
  */
 import type { Device } from './device.ts';
+import { SharedCpu } from './shared-cpu.ts';
 
 /** After so many misses in a row, one occasion of 64 is used. */
 const MAX_MISSES = 6;
-/** No look at the device takes so long by itself: another program wanted this CPU and was given it. */
-const PREEMPTED_MS = 1;
-/** For so long a CPU that others want is left to them. */
-const PAUSE_MS = 100;
 
 export class BusyPoll {
   readonly #limitMs: number;
-  readonly #now: () => number;
+  readonly #cpu: SharedCpu;
   /** How often in a row the time ran out. */
   #misses = 0;
   /** So many occasions are passed over before the next try. */
   #skips = 0;
-  #pausedUntil = 0;
 
   /** `limitMs` bounds one look, and with it what timers and sockets wait; 0 never looks. */
-  constructor(limitMs: number, now: () => number = () => performance.now()) {
+  constructor(limitMs: number, cpu = new SharedCpu()) {
     this.#limitMs = limitMs;
-    this.#now = now;
+    this.#cpu = cpu;
   }
 
   /**
    * Reads the next request as {@link Device.read} does, which has just found none; 0 when none came in time. When
    * that happens again and again, ever fewer occasions are used, so that an idle mount or slow callers cost next to
-   * nothing; and where programs compete for the CPUs, it leaves off for a while.
+   * nothing; and where programs compete for the CPU, it leaves off for a while.
    */
   read(device: Device, payload: Buffer): number {
     if (this.#limitMs === 0) return 0;
@@ -38,19 +34,17 @@ export class BusyPoll {
       this.#skips -= 1;
       return 0;
     }
-    const start = this.#now();
-    if (start < this.#pausedUntil) return 0;
-    let now = start;
+    const startMs = this.#cpu.nowMs();
+    if (this.#cpu.isWanted(startMs)) return 0;
+    let nowMs = startMs;
     do {
-      const before = now;
+      nowMs = this.#cpu.giveWay(nowMs);
       const lengthBytes = device.read(payload);
-      now = this.#now();
-      if (now - before > PREEMPTED_MS) this.#pausedUntil = now + PAUSE_MS;
       if (lengthBytes !== 0) {
         this.#misses = 0;
         return lengthBytes;
       }
-    } while (now - start < this.#limitMs);
+    } while (nowMs - startMs < this.#limitMs);
     this.#misses = Math.min(this.#misses + 1, MAX_MISSES);
     this.#skips = 2 ** this.#misses - 1;
     return 0;

@@ -49,6 +49,8 @@ export interface Libc {
   umount2(target: Buffer, flags: number): Promise<CallResult>;
   /** umount2(2) in this thread. */
   umount2Sync(target: Buffer, flags: number): number;
+  /** sched_yield(2): lets another thread that waits for this CPU run first. */
+  yieldCpu(): void;
   /** Polling of a descriptor from this process's main event loop. */
   readonly poll: PollCalls;
 }
@@ -163,6 +165,7 @@ function bind(koffi: Koffi): Libc {
     lgetxattr: (path, name, value) => lgetxattr(path, name, value, value.length) as number,
     umount2: (target, flags) => inPool(umount2, target, flags),
     umount2Sync: umount2 as Libc['umount2Sync'],
+    yieldCpu: library.func('sched_yield', 'int', []) as Libc['yieldCpu'],
     poll: bindPoll(koffi, library),
   };
 }

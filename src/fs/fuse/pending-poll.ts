@@ -2,6 +2,7 @@
  * Keeps the event loop awake for a moment while requests wait for another node, whose answer mostly comes sooner than a
  * sleeping CPU would be awake again.
  */
+import { SharedCpu } from './shared-cpu.ts';
 
 /** An answer of another node takes several times as long as the kernel's next request. */
 const ANSWER_FACTOR = 4;
@@ -11,29 +12,35 @@ const MOST_MS = 4;
 export class PendingPoll {
   readonly #limitMs: number;
   readonly #isPending: () => boolean;
-  readonly #nowMs: () => number;
+  readonly #cpu: SharedCpu;
   #untilMs = 0;
   #isTurning = false;
 
   /** `busyPollMs` is how long the session looks for the kernel's next request; 0 never polls. */
-  constructor(busyPollMs: number, isPending: () => boolean, nowMs = () => performance.now()) {
+  constructor(busyPollMs: number, isPending: () => boolean, cpu = new SharedCpu()) {
     this.#limitMs = Math.min(busyPollMs * ANSWER_FACTOR, MOST_MS);
     this.#isPending = isPending;
-    this.#nowMs = nowMs;
+    this.#cpu = cpu;
   }
 
   /** A request begins to wait. */
   begin(): void {
     if (this.#limitMs === 0) return;
-    this.#untilMs = this.#nowMs() + this.#limitMs;
-    if (this.#isTurning) return;
+    const nowMs = this.#cpu.nowMs();
+    this.#untilMs = nowMs + this.#limitMs;
+    if (this.#isTurning || this.#cpu.isWanted(nowMs)) return;
     this.#isTurning = true;
     setImmediate(this.#turn);
   }
 
   /** An event loop with something to do in its next turn looks at its sockets without sleeping. */
   readonly #turn = (): void => {
-    if (this.#isPending() && this.#nowMs() < this.#untilMs) setImmediate(this.#turn);
-    else this.#isTurning = false;
+    this.#isTurning = this.#isPending() && this.#mayGoOn();
+    if (this.#isTurning) setImmediate(this.#turn);
   };
+
+  #mayGoOn(): boolean {
+    const nowMs = this.#cpu.giveWay(this.#cpu.nowMs());
+    return nowMs < this.#untilMs && !this.#cpu.isWanted(nowMs);
+  }
 }

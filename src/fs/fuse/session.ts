@@ -34,6 +34,7 @@ import {
   type RequestOf,
   uniqueKeyOf,
 } from './request.ts';
+import { SharedCpu } from './shared-cpu.ts';
 
 /** So many requests are answered before sockets and timers get their turn. */
 const REQUESTS_PER_TURN = 16;
@@ -101,7 +102,8 @@ export class Session {
     this.#logger = options.logger;
     this.#debug = options.debug;
     this.#acl = options.acl ?? false;
-    this.#busyPoll = new BusyPoll(options.busyPollMs);
+    const cpu = new SharedCpu();
+    this.#busyPoll = new BusyPoll(options.busyPollMs, cpu);
     const names = new NameNotifier(options);
     this.#pending = new PendingRequests({
       interruptMs: options.interruptMs,
@@ -111,7 +113,7 @@ export class Session {
         this.#refuse(request, error);
       },
     });
-    this.#pendingPoll = new PendingPoll(options.busyPollMs, () => this.#pending.size > 0);
+    this.#pendingPoll = new PendingPoll(options.busyPollMs, () => this.#pending.size > 0, cpu);
     this.#events = events;
     this.#payload = options.payloads.lease();
     const { vfs } = options;

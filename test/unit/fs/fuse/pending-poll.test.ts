@@ -1,5 +1,6 @@
 import test from 'ava';
 import { PendingPoll } from '../../../../src/fs/fuse/pending-poll.ts';
+import { SharedCpu } from '../../../../src/fs/fuse/shared-cpu.ts';
 
 /** Turns of the event loop until `asked` stops growing. */
 async function turnsOf(asked: () => number): Promise<void> {
@@ -12,11 +13,7 @@ async function turnsOf(asked: () => number): Promise<void> {
 
 test('the event loop stays awake until nothing is pending', async (t) => {
   let asked = 0;
-  const poll = new PendingPoll(
-    1000,
-    () => ++asked < 5,
-    () => 0,
-  );
+  const poll = new PendingPoll(1000, () => ++asked < 5, new SharedCpu(() => 0));
   poll.begin();
   poll.begin();
   await turnsOf(() => asked);
@@ -32,7 +29,10 @@ test('it falls asleep when the answer takes too long', async (t) => {
   const poll = new PendingPoll(
     0.1,
     () => ++asked > 0,
-    () => (nowMs += 0.1),
+    new SharedCpu(
+      () => nowMs,
+      () => (nowMs += 0.1),
+    ),
   );
   poll.begin();
   await turnsOf(() => asked);
@@ -45,4 +45,27 @@ test('without a limit it never polls', async (t) => {
   poll.begin();
   await turnsOf(() => asked);
   t.is(asked, 0);
+});
+
+test('a program that computes on the same CPU ends it, and keeps it from beginning for a while', async (t) => {
+  let asked = 0;
+  let nowMs = 0;
+  const poll = new PendingPoll(
+    1000,
+    () => ++asked > 0,
+    new SharedCpu(
+      () => nowMs,
+      () => (nowMs += 3),
+    ),
+  );
+  poll.begin();
+  await turnsOf(() => asked);
+  t.is(asked, 1);
+  poll.begin();
+  await turnsOf(() => asked);
+  t.is(asked, 1);
+  nowMs += 10;
+  poll.begin();
+  await turnsOf(() => asked);
+  t.is(asked, 2);
 });
