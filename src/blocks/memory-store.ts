@@ -42,7 +42,7 @@ export interface MemoryBlockStoreOptions {
   /** Size of leased blocks; datasets may have any other. */
   blockSizeBytes: number;
   clock: Clock;
-  /** Where slabs come from; `Buffer.allocUnsafeSlow` unless a test says otherwise. */
+  /** Where slabs come from; the system's memory unless a test says otherwise. */
   source?: MemorySource;
 }
 

@@ -3,6 +3,7 @@
  * them is used, and its pages are free for every class once none is. Nothing here throws for want of memory.
  */
 import { invariant } from '../invariant.ts';
+import { allocatePlaced } from '../pipes/placed-memory.ts';
 import { PageRuns, UNIT_BYTES, type MemorySource, type Slab } from './page-runs.ts';
 import { MAX_SLOTS_PER_SPAN, PAGE_BYTES, SizeClasses } from './size-classes.ts';
 
@@ -11,6 +12,9 @@ import { MAX_SLOTS_PER_SPAN, PAGE_BYTES, SizeClasses } from './size-classes.ts';
  * 0; 0 stands for "none".
  */
 export type SlotRef = number;
+
+/** Where slabs begin in a page, and with them the blocks of whole pages: see `allocatePlaced`. */
+const OFFSET_BYTES = 256;
 
 /** Columns of the span table, one row of 32-bit words per span. */
 const Column = { PAGE: 0, CLASS: 1, USED: 2, FREE: 3, TOUCHED: 4, NEXT: 5, PREVIOUS: 6 } as const;
@@ -80,7 +84,7 @@ export class SlotAllocator {
     this.#reclaim = options.reclaim ?? (() => false);
     this.#runs = new PageRuns(
       options.capacityBytes + fragmentAllowance(options.capacityBytes),
-      options.source ?? ((bytes) => Buffer.allocUnsafeSlow(bytes)),
+      options.source ?? ((bytes) => allocatePlaced(bytes, OFFSET_BYTES)),
     );
   }
 

@@ -13,6 +13,7 @@ export interface PipeCalls {
   madvise(address: bigint, length: number, advice: number): number;
   read(fd: number, bytes: Buffer, length: number): number;
   write(fd: number, bytes: Buffer, length: number): number;
+  send(socket: number, bytes: Buffer, length: number, flags: number): number;
 }
 
 let loaded: PipeCalls | null | undefined;
@@ -38,6 +39,7 @@ function load(): PipeCalls | null {
       madvise: library.func('madvise', 'int', [at, 'size_t', 'int']),
       read: library.func('read', 'long', ['int', 'void *', 'size_t']),
       write: library.func('write', 'long', ['int', 'void *', 'size_t']),
+      send: library.func('send', 'long', ['int', 'void *', 'size_t', 'int']),
     };
   } catch {
     return null;

@@ -1,18 +1,20 @@
 /** Sending memory without a copy. */
 import { pipeCalls } from './calls.ts';
-import { type Pipe, PipeError, type PipePool } from './pipe.ts';
+import { type Pipe, PipeError, type PipePool, sendAhead } from './pipe.ts';
+import { allocatePlaced, LARGEST_PAGE_BYTES } from './placed-memory.ts';
 
 /** `asm-generic/mman-common.h`. */
 const MADV_DONTNEED = 4;
-/** The largest page that Linux has on machines which imssfs runs on (arm64). */
-const PAGE_BYTES = 64 * 1024;
+/** Where the bytes begin in a page: not where blocks do, to whose memory they are copied (`allocatePlaced`). */
+const OFFSET_BYTES = 512;
+/** What lies in the first page is copied: a pipe has 256 slots, which the other pages of 1 MiB fill. */
+const COPIED_BYTES = 4096 - OFFSET_BYTES;
 
 /**
  * Memory whose pages a socket may be given in place of a copy. They are lent until the other side has said that it has
  * read all of them: the answer to a request that has succeeded, and nothing else, says so.
  */
 export class LendablePages {
-  /** Begins with a page. */
   readonly bytes: Buffer;
   readonly #pool: PipePool;
   /** A `struct iovec`, in an array above the 64 bytes up to which V8 moves them. */
@@ -26,9 +28,7 @@ export class LendablePages {
     const pipe = table === null ? undefined : pool.take();
     if (table === null || pipe === undefined) return undefined;
     pool.give(pipe);
-    const whole = Buffer.allocUnsafeSlow(lengthBytes + PAGE_BYTES);
-    const skipped = Number(-table.address(whole) & BigInt(PAGE_BYTES - 1));
-    return new LendablePages(pool, whole.subarray(skipped, skipped + lengthBytes));
+    return new LendablePages(pool, allocatePlaced(lengthBytes, OFFSET_BYTES));
   }
 
   private constructor(pool: PipePool, bytes: Buffer) {
@@ -39,14 +39,14 @@ export class LendablePages {
 
   /**
    * Sends `frame` and the first `lengthBytes` bytes to a socket. Returns how much of both it took, or undefined if it was
-   * not tried. From then on, `borrower` may have pages. Throws PipeError where the socket does.
+   * not tried, as with less than a page. From then on, `borrower` may have pages. Throws PipeError where the socket does.
    */
   sendTo(
     { borrower, socket }: { borrower: object; socket: number },
     frame: Buffer,
     lengthBytes: number,
   ): number | undefined {
-    const pipe = this.#pool.take();
+    const pipe = lengthBytes > COPIED_BYTES ? this.#pool.take() : undefined;
     if (pipe === undefined) return undefined;
     this.#borrowers.add(borrower);
     try {
@@ -61,10 +61,10 @@ export class LendablePages {
     socket: number,
     { frame, lengthBytes }: { frame: Buffer; lengthBytes: number },
   ): number {
-    let referred = 0;
-    let taken = 0;
-    if (pipe.write(frame) < frame.length) return taken;
-    do {
+    const copied = Buffer.concat([frame, this.bytes.subarray(0, COPIED_BYTES)]);
+    let taken = sendAhead(socket, copied);
+    let referred = COPIED_BYTES;
+    while (taken >= copied.length && taken < frame.length + lengthBytes) {
       if (referred < lengthBytes) {
         const count = this.#refer(pipe, referred, lengthBytes);
         if (count === undefined) return taken;
@@ -73,7 +73,7 @@ export class LendablePages {
       const moved = pipe.drainTo(socket);
       taken += moved;
       if (moved === 0) break;
-    } while (taken < frame.length + lengthBytes);
+    }
     return taken;
   }
 
@@ -101,7 +101,12 @@ export class LendablePages {
    */
   reclaim(): boolean {
     if (this.#borrowers.size === 0) return true;
-    const result = pipeCalls()?.madvise(this.#address, this.bytes.length, MADV_DONTNEED);
+    const wholePages = Math.ceil((OFFSET_BYTES + this.bytes.length) / LARGEST_PAGE_BYTES);
+    const result = pipeCalls()?.madvise(
+      this.#address - BigInt(OFFSET_BYTES),
+      wholePages * LARGEST_PAGE_BYTES,
+      MADV_DONTNEED,
+    );
     if (result !== 0) return false;
     this.#borrowers.clear();
     return true;

@@ -12,6 +12,10 @@ const O_NONBLOCK = 0o4000;
 const O_CLOEXEC = 0o2000000;
 const F_SETPIPE_SZ = 1031;
 const SPLICE_F_NONBLOCK = 2;
+/** `linux/socket.h`: never wait, raise no SIGPIPE, and leave the bytes to go with those that follow. */
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+const MSG_MORE = 0x8000;
 
 /** What `fs.pipe-max-size` allows every user: 256 pages, or pieces of pages. */
 const PIPE_BYTES = 1024 * 1024;
@@ -25,6 +29,16 @@ export class PipeError extends Error {
     super(`${call}: ${errnoName(errno)}`);
     this.errno = errno;
   }
+}
+
+/** Copies bytes to a socket, ahead of others that follow at once. Returns how many it took. Throws PipeError. */
+export function sendAhead(socket: number, bytes: Buffer): number {
+  const calls = pipeCalls();
+  const count = calls?.send(socket, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE);
+  if (calls === null || count === undefined || count >= 0) return count ?? 0;
+  const errno = calls.errno();
+  if (errno === Errno.EAGAIN) return 0;
+  throw new PipeError('send', errno);
 }
 
 /** Both ends of a pipe, non-blocking. Bytes come out in the order in which they went in. */

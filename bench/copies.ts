@@ -1,0 +1,80 @@
+/**
+ * What the place of memory within a page makes of copies: `npm run bench:copies -- [--quick] [--rounds N]`. Reads a file of
+ * a tmpfs, whose bytes begin with a page, into memory that begins some bytes behind the beginning of one, and writes it
+ * from there, 1 MiB at a time. Where slabs of blocks begin (src/blocks/slab.ts) follows from this.
+ */
+import { closeSync, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { allocatePlaced } from '../src/pipes/placed-memory.ts';
+import { interruption, runBenchmark } from './harness/interruption.ts';
+import { markdownTable, short } from './harness/report.ts';
+import { sharedOptions } from './harness/shared-options.ts';
+import { spreadOf } from './harness/statistics.ts';
+
+const MIB = 2 ** 20;
+const OFFSETS_BYTES = [0, 16, 64, 128, 256, 512, 2048];
+const KINDS = ['read', 'write'] as const;
+
+type Kind = (typeof KINDS)[number];
+
+/** MiB/s of copying all of `memory` from or to the file. */
+function copyAll(kind: Kind, fd: number, memory: Buffer): number {
+  const start = performance.now();
+  for (let at = 0; at < memory.length; at += MIB) {
+    interruption.throwIfAborted();
+    if (kind === 'read') readSync(fd, memory, at, MIB, at);
+    else writeSync(fd, memory, at, MIB, at);
+  }
+  return (memory.length / MIB / (performance.now() - start)) * 1000;
+}
+
+/** Rates by kind and offset, one for each round. */
+function measure(fd: number, { rounds, sizeMib }: { rounds: number; sizeMib: number }): string[][] {
+  const memories = OFFSETS_BYTES.map((offset) => allocatePlaced(sizeMib * MIB, offset).fill(1));
+  for (const memory of memories) copyAll('write', fd, memory);
+  const rates = OFFSETS_BYTES.map((): Record<Kind, number[]> => ({ read: [], write: [] }));
+  for (let round = 0; round < rounds; round++) {
+    for (const kind of KINDS) {
+      for (const [index, memory] of memories.entries()) {
+        rates[index]?.[kind].push(copyAll(kind, fd, memory));
+      }
+    }
+  }
+  return OFFSETS_BYTES.map((offset, index) => [
+    `${offset} bytes`,
+    ...KINDS.map((kind) => {
+      const spread = spreadOf(rates[index]?.[kind] ?? []);
+      if (spread === undefined) throw new Error('a figure is missing');
+      return `${short(spread.median)} (${short(spread.lowest)}–${short(spread.highest)})`;
+    }),
+  ]);
+}
+
+function main(): Promise<number> {
+  const { quick, rounds = quick ? 1 : 9 } = sharedOptions();
+  const folder = mkdtempSync(join(tmpfs(), 'imssfs-bench-'));
+  try {
+    const fd = openSync(join(folder, 'file'), 'w+');
+    const rows = measure(fd, { rounds, sizeMib: quick ? 4 : 128 });
+    closeSync(fd);
+    console.log(
+      markdownTable(['Behind the beginning of a page', 'read, MiB/s', 'write, MiB/s'], rows),
+    );
+    return Promise.resolve(0);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+/** Where every Linux machine has a tmpfs, unless somebody has taken it away. */
+function tmpfs(): string {
+  try {
+    closeSync(openSync('/dev/shm', 'r'));
+    return '/dev/shm';
+  } catch {
+    return tmpdir();
+  }
+}
+
+await runBenchmark(main);
