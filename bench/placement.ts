@@ -21,7 +21,8 @@ import { ratioOf, rotated, spreadOf } from './harness/statistics.ts';
 const WORKER = fileURLToPath(new URL('harness/placement-worker.js', import.meta.url));
 
 const POLLS_MICROSECONDS = [0, 50] as const;
-const FILE_BYTES = 16 * 2 ** 20;
+const MIB = 2 ** 20;
+const FILE_BYTES = 16 * MIB;
 
 interface Length {
   readonly rounds: number;
@@ -37,6 +38,8 @@ interface Layout {
   readonly busy?: 'one' | 'all';
   /** Blocks and metadata are with servers. */
   readonly detached?: true;
+  /** Length of a read; 4 KiB if absent. */
+  readonly readBytes?: number;
 }
 
 // prettier-ignore
@@ -55,6 +58,8 @@ const LAYOUTS: readonly Layout[] = [
   { name: '4 callers, servers', callers: Array.from({ length: 4 }), detached: true },
   { name: '1 caller, servers, beside a busy program', callers: [undefined], busy: 'one', detached: true },
   { name: '1 caller, servers, beside busy programs', callers: [undefined], busy: 'all', detached: true },
+  { name: '1 MiB, 1 caller, servers', callers: [undefined], detached: true, readBytes: MIB },
+  { name: '1 MiB, 1 caller, servers, beside a busy program', callers: [undefined], busy: 'one', detached: true, readBytes: MIB },
 ];
 
 /** The CPUs that this process may use. */
@@ -107,6 +112,7 @@ async function runLayout(
   { path, pid }: MountedImssfs,
   { allowed, milliseconds }: { allowed: readonly number[]; milliseconds: number },
 ): Promise<{ operations: number; loops: number | undefined }> {
+  const { readBytes } = layout;
   const pinTo = (list: readonly number[]): Promise<string> =>
     command('taskset', ['-c', '-p', list.join(','), String(pid)]);
   if (layout.daemon !== undefined) await pinTo([allowed[layout.daemon] ?? 0]);
@@ -115,7 +121,7 @@ async function runLayout(
     const loops = Array.from({ length: busyCount }, () => worker({ milliseconds }, undefined));
     const operations = layout.callers.map((caller, index) =>
       worker(
-        { milliseconds, file: join(path, `file-${index}`), fileBytes: FILE_BYTES },
+        { milliseconds, file: join(path, `file-${index}`), fileBytes: FILE_BYTES, readBytes },
         caller === undefined ? undefined : allowed[caller],
       ),
     );
@@ -173,7 +179,7 @@ function table(samples: Samples): string {
     return [name, range(without), range(withPoll), ratio === undefined ? '' : short(ratio.median)];
   });
   const titles = POLLS_MICROSECONDS.map((poll) => `--busy-poll ${poll}, per second`);
-  return markdownTable(['Random reads of 4 KiB', ...titles, 'ratio'], rows);
+  return markdownTable(['Random reads, of 4 KiB where nothing is said', ...titles, 'ratio'], rows);
 }
 
 async function main(): Promise<number> {

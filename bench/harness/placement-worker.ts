@@ -1,6 +1,6 @@
 /**
- * One caller of the placement benchmark: reads 4 KiB at random places of a file, one after the other, or, without a
- * file, only computes. Prints how many reads or loops it made in a second.
+ * One caller of the placement benchmark: reads at random places of a file, one after the other, or, without a file, only
+ * computes. Prints how many reads or loops it made in a second.
  */
 import { closeSync, constants, openSync, readSync } from 'node:fs';
 
@@ -9,11 +9,11 @@ export interface CallerJob {
   /** A file on the mount, and its size. */
   readonly file?: string;
   readonly fileBytes?: number;
+  readonly readBytes?: number | undefined;
 }
 
-const READ_BYTES = 4096;
 /** So often between two looks at the clock. */
-const BATCH = 32;
+const BATCH = 16;
 
 function countPerSecond(milliseconds: number, once: () => void): number {
   const start = performance.now();
@@ -26,16 +26,16 @@ function countPerSecond(milliseconds: number, once: () => void): number {
   }
 }
 
-function read({ milliseconds, file, fileBytes = READ_BYTES }: CallerJob): number {
+function read({ milliseconds, file, fileBytes = 4096, readBytes = 4096 }: CallerJob): number {
   const fd = openSync(file ?? '', constants.O_RDONLY | constants.O_DIRECT);
-  const buffer = Buffer.alloc(READ_BYTES);
-  const places = Math.floor(fileBytes / READ_BYTES);
+  const buffer = Buffer.alloc(readBytes);
+  const places = Math.floor(fileBytes / readBytes);
   let place = 1;
   try {
     return countPerSecond(milliseconds, () => {
       // A walk over all places in no order that read-ahead could follow.
       place = (place * 5 + 3) % places;
-      if (readSync(fd, buffer, 0, READ_BYTES, place * READ_BYTES) !== READ_BYTES) {
+      if (readSync(fd, buffer, 0, readBytes, place * readBytes) !== readBytes) {
         throw new Error('a short read');
       }
     });

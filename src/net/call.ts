@@ -89,7 +89,8 @@ export interface PeerTimes {
 }
 
 /**
- * How bytes are read. `exact`: what is expected and no more, so that payloads land in their final place without a copy.
+ * How bytes are read. `exact`: what is expected and no more, so that payloads land in their final place without a copy,
+ * but for some first bytes where a payload begins sooner than the last did.
  * `small`: up to 64 KiB at once, for many small messages.
  */
 export type Reading = 'exact' | 'small';

@@ -51,7 +51,7 @@ export class FrameReader {
   /** Undefined while a payload is dropped. */
   #target: Landing | undefined;
   #lastWasScratch = false;
-  /** Where exact reading expects a payload to begin, so that nothing of it is read with what comes before. */
+  /** Of the last frame with a payload: exact reading takes so many with a header, and with them nothing of a payload. */
   #expectedArgsBytes = USUAL_ARGS_BYTES;
   /** Payloads of this connection do not fit a pipe. */
   #isFragmented = false;

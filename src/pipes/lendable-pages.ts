@@ -7,7 +7,7 @@ import { allocatePlaced, LARGEST_PAGE_BYTES } from './placed-memory.ts';
 const MADV_DONTNEED = 4;
 /** Where the bytes begin in a page: not where blocks do, to whose memory they are copied (`allocatePlaced`). */
 const OFFSET_BYTES = 512;
-/** What lies in the first page is copied: a pipe has 256 slots, which the other pages of 1 MiB fill. */
+/** What lies in the first page is copied: a pipe has 256 slots, which the other pages of 1 MiB fill (those of 4 KiB). */
 const COPIED_BYTES = 4096 - OFFSET_BYTES;
 
 /**

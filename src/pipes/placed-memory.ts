@@ -1,7 +1,6 @@
 /**
- * Memory that begins at a chosen place within a page. What programs read and write mostly begins with a page, and processors
- * copy up to a third slower if source and destination differ by few bytes or none in their places within pages, as malloc's 16
- * bytes (ADR 16, `npm run bench:copies`).
+ * Memory that begins at a chosen place within a page. What programs read and write mostly begins with a page, and some
+ * processors copy up to a third slower if places within pages differ by malloc's 16 bytes (ADR 16, `npm run bench:copies`).
  */
 import { pipeCalls } from './calls.ts';
 

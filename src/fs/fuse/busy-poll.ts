@@ -17,7 +17,7 @@ export class BusyPoll {
   /** So many occasions are passed over before the next try. */
   #skips = 0;
 
-  /** `limitMs` bounds one look, and with it what timers and sockets wait; 0 never looks. */
+  /** `limitMs` bounds one look, and with it what timers and sockets wait, but for what others take of this CPU; 0 never looks. */
   constructor(limitMs: number, cpu = new SharedCpu()) {
     this.#limitMs = limitMs;
     this.#cpu = cpu;

@@ -4,8 +4,8 @@
  */
 import { libc } from './libc.ts';
 
-/** Whoever is waited for is done sooner. A turn of a program that computes takes longer. */
-const COMPETING_MS = 1;
+/** A turn of a program that computes takes as long (EEVDF's base slice). Whoever is waited for is mostly done sooner. */
+const COMPETING_MS = 2;
 /** For so long a CPU that others want is left to them at first; twice as long whenever they still want it then. */
 const LEAST_PAUSE_MS = 10;
 const MOST_PAUSE_MS = 2560;

@@ -2,6 +2,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import { UNIT_BYTES } from '../../../src/blocks/page-runs.ts';
 import { SlotAllocator, type SlotRef } from '../../../src/blocks/slab.ts';
+import { pipeCalls } from '../../../src/pipes/calls.ts';
 
 const MIB = 2 ** 20;
 
@@ -19,13 +20,22 @@ test('the slot freed last is handed out first', (t) => {
   t.is(slots.allocate(small, 0), first ?? 0);
 });
 
-test('slots of 4 KiB and more that are multiples of it are aligned to it', (t) => {
+test('slots of 4 KiB and more that are multiples of it are aligned to it within their slab', (t) => {
   const slots = new SlotAllocator({ capacityBytes: 64 * MIB });
   slots.allocate(classOf(slots, 64), 0);
   for (const bytes of [4096, 8192, 12288, 65536, MIB, 3 * 4096]) {
     for (let n = 0; n < 3; n++) {
       t.is(slots.offsetOf(slots.allocate(classOf(slots, bytes), 0)) % 4096, 0);
     }
+  }
+});
+
+test('they all begin 256 bytes behind the beginning of a page of memory', (t) => {
+  const slots = new SlotAllocator({ capacityBytes: 64 * MIB });
+  for (const bytes of [MIB, 4096, MIB, 12288]) {
+    const ref = slots.allocate(classOf(slots, bytes), 0);
+    const slab = pipeCalls()?.address(slots.slabOf(ref).buffer) ?? 0n;
+    t.is(Number((slab + BigInt(slots.offsetOf(ref))) % 4096n), 256);
   }
 });
 

@@ -50,8 +50,8 @@ test('after a time without others as long as the pause, it begins with a short o
   t.is(pauseMs(cpu, nowMs), 10);
 });
 
-test('the real CPU is given away without waiting', (t) => {
+test('without clock and CPU of a test, it takes the real ones', (t) => {
   const cpu = new SharedCpu();
   const startMs = cpu.nowMs();
-  t.true(cpu.giveWay(startMs) >= startMs);
+  t.notThrows(() => cpu.giveWay(startMs));
 });
