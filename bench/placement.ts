@@ -1,6 +1,6 @@
 /**
  * What the CPU on which the daemon wakes makes of small requests, and what looking for the next request before
- * sleeping does about it: `npm run bench:placement -- [--quick] [--rounds N]`. Random reads of 4 KiB with O_DIRECT, by
+ * sleeping does about it: `npm run bench:placement -- [--quick] [--rounds N]`. Random reads with O_DIRECT, mostly of 4 KiB, by
  * callers and a daemon that are free or pinned to CPUs, with --busy-poll 0 and 50, attached and on a block server of its own.
  * Read docs/performance.md.
  */

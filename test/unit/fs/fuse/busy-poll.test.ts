@@ -13,6 +13,7 @@ interface Rig {
   looks: () => number;
   /** Gives the CPU to others for a time when it gives way next. */
   preempt: (ms: number) => void;
+  /** Lets time go by before the next look at the clock. */
   pass: (ms: number) => void;
 }
 
